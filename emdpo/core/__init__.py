@@ -1,0 +1,1 @@
+"""The mathematics of emdpo: NumPy, SciPy, pandas and scikit-learn only, no torch, no gradio."""
