@@ -12,6 +12,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from emdpo.core.plackett_luce import StageLayout, stage_layout
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -88,6 +90,11 @@ class Rankings:
     def candidate_prompt(self) -> NDArray[np.int64]:
         """(A,) the prompt that each distinct candidate answers."""
         return self.candidates["prompt"].to_numpy(np.int64)
+
+    @cached_property
+    def stages(self) -> StageLayout:
+        """The Plackett-Luce stages of all rankings, laid out once for every likelihood pass."""
+        return stage_layout(self.offsets, self.ranks)
 
     @property
     def attributes(self) -> list[str]:

@@ -1,0 +1,241 @@
+"""Plackett-Luce log-likelihood of all rankings at once, with its gradient, for K score vectors.
+
+For an order y_1 > ... > y_m the log-likelihood is a sum over stages t of
+s(y_t) - log sum_{u >= t} exp s(y_u) (Plackett 1975; with DPO scores: Rafailov et al. 2023, app. A.3).
+Ties take Efron's form (Efron 1977, for tied events in Cox regression): the l-th of d tied candidates
+leaves log(T - l/d S), where S sums exp s over the tied ones and T over these and all worse ones.
+It approximates the average over the d! orders. The last tied group is free: it adds no stage.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+MAX_BLOCK_ROWS = 16_384
+"""Candidate rows worked on at a time, so that the arrays of a block stay in the CPU's cache."""
+
+SAFE_SPREAD = 600.0
+"""Score range within a ranking up to which exp and its reciprocal stay inside float64."""
+
+UNRANKED = np.iinfo(np.int32).max
+
+
+class Ties(NamedTuple):
+    """Tied stages of a block. All but `group_start` are parallel, sorted by group."""
+
+    position: NDArray[np.intp]
+    column: NDArray[np.intp]
+    top: NDArray[np.intp]
+    """Position of the last member of the stage's group: T sums up to here."""
+    share: NDArray[np.float64]
+    """1 - l/d, so that T - l/d S = share * T + (1 - share) * (T - S) without cancellation."""
+    below: NDArray[np.intp]
+    """Position just below the group: T - S sums up to here."""
+    group_start: NDArray[np.intp]
+    """Where each group starts in the arrays above."""
+
+
+class Block(NamedTuple):
+    """B rankings of like length as W positions, worst candidate first, padded in front.
+
+    Positions are the first axis, so that sums along a ranking run over whole rows of memory.
+    """
+
+    rankings: NDArray[np.intp]
+    """(B,) which rankings these are."""
+    rows: NDArray[np.intp]
+    """(W, B) their candidate rows; padding repeats a row of the same ranking."""
+    real: NDArray[np.bool_] | None
+    """(W, B) false on padding; None where there is none."""
+    stage: NDArray[np.float64]
+    """(W, B) 1 where a candidate is chosen at a stage, 0 in the last group and on padding."""
+    ties: Ties | None
+
+
+@dataclass(frozen=True, eq=False)
+class StageLayout:
+    """All stages of R rankings over C candidate rows, cut into blocks."""
+
+    blocks: tuple[Block, ...]
+    n_rankings: int
+    n_rows: int
+
+
+def stage_layout(offsets: NDArray[np.int64], ranks: NDArray[np.int32]) -> StageLayout:
+    """Return the stages of rankings given as `offsets` (R + 1,) and `ranks` (C,), 0 = unranked."""
+    lengths = np.diff(offsets)
+    ranking_of_row = np.repeat(np.arange(len(lengths)), lengths)
+    below_all = np.where(ranks == 0, UNRANKED, ranks)
+    order = np.lexsort((-below_all, ranking_of_row))  # within each ranking, worst first
+    sorted_ranks = below_all[order]
+    widths = _padded_width(lengths)
+    blocks = []
+    for width in np.unique(widths):
+        members = np.flatnonzero(widths == width)
+        for chunk in np.array_split(members, -(-len(members) * width // MAX_BLOCK_ROWS)):
+            blocks.append(_block(chunk, int(width), offsets, order, sorted_ranks))
+    return StageLayout(tuple(blocks), len(lengths), len(ranks))
+
+
+def _padded_width(lengths: NDArray[np.int64]) -> NDArray[np.int64]:
+    """Round lengths over 8 up to a multiple of an eighth of the power of two above: few shapes."""
+    step = np.maximum(1, 2 ** np.ceil(np.log2(np.maximum(lengths, 1))).astype(np.int64) // 8)
+    return -(-lengths // step) * step
+
+
+def _block(
+    rankings: NDArray[np.intp],
+    width: int,
+    offsets: NDArray[np.int64],
+    order: NDArray[np.intp],
+    sorted_ranks: NDArray[np.int32],
+) -> Block:
+    start, end = offsets[rankings], offsets[rankings + 1]
+    position = end - width + np.arange(width)[:, None]  # (W, B) in worst-first order
+    real = position >= start
+    position = np.maximum(position, start)
+    rank = sorted_ranks[position]  # padding has the rank of the last group
+    stage = real & (rank != rank[0])  # the first position is in the last group or pads it
+    return Block(
+        rankings=rankings,
+        rows=order[position],
+        real=None if real.all() else real,
+        stage=stage.astype(np.float64),
+        ties=_ties(rank, stage),
+    )
+
+
+def _ties(rank: NDArray[np.int32], stage: NDArray[np.bool_]) -> Ties | None:
+    """Find groups of two or more tied candidates at stages of a block's `rank` (W, B)."""
+    width = len(rank)
+    new_group = np.ones_like(stage)
+    new_group[1:] = rank[1:] != rank[:-1]
+    new_group = new_group.T.ravel()  # ranking after ranking, each worst first: (B * W,)
+    group = np.cumsum(new_group) - 1
+    size = np.bincount(group)
+    tied = np.flatnonzero(stage.T.ravel() & (size[group] > 1))
+    if len(tied) == 0:
+        return None
+    first = np.flatnonzero(new_group)[group[tied]]
+    return Ties(
+        position=tied % width,
+        column=tied // width,
+        top=(first + size[group[tied]] - 1) % width,
+        share=1.0 - (tied - first) / size[group[tied]],
+        below=first % width - 1,
+        group_start=np.flatnonzero(tied == first),
+    )
+
+
+def log_likelihoods(layout: StageLayout, scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return log P_k of every ranking, (K, R), for scores (K, C)."""
+    log_lik = np.zeros((len(scores), layout.n_rankings))
+    for block in layout.blocks:
+        log_lik[:, block.rankings] = _block_terms(block, scores, gradient=False)[0]
+    return log_lik
+
+
+def log_likelihoods_and_gradient(
+    layout: StageLayout, scores: NDArray[np.float64]
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return log P_k of every ranking, (K, R), and its derivative by each row's score, (K, C)."""
+    log_lik = np.zeros((len(scores), layout.n_rankings))
+    gradient = np.zeros_like(scores, dtype=np.float64)
+    for block in layout.blocks:
+        log_lik[:, block.rankings], block_gradient = _block_terms(block, scores, gradient=True)
+        if block.real is None:
+            gradient[:, block.rows] = block_gradient
+        else:
+            gradient[:, block.rows[block.real]] = block_gradient[:, block.real]
+    return log_lik, gradient
+
+
+def _block_terms(
+    block: Block, scores: NDArray[np.float64], *, gradient: bool
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    shifted = np.take(scores, block.rows, axis=1)  # (K, W, B)
+    shifted -= shifted.max(axis=1, keepdims=True)
+    if shifted.min(initial=0.0) < -SAFE_SPREAD:
+        return _log_domain_terms(block, shifted, gradient=gradient)
+    weight = np.exp(shifted)
+    if block.real is not None:
+        weight *= block.real
+    remaining = np.cumsum(weight, axis=1)  # sum over this candidate and all worse ones
+    if block.ties is not None:
+        remaining = _efron(block.ties, remaining)
+    np.copyto(remaining, 1.0, where=block.stage == 0)
+    log_lik = (shifted * block.stage - np.log(remaining)).sum(axis=1)
+    if not gradient:
+        return log_lik, weight
+    hazard = block.stage / remaining
+    if block.ties is not None:
+        _spread_hazard(block.ties, hazard)
+    cumulative = np.cumsum(hazard[:, ::-1], axis=1)[:, ::-1]
+    return log_lik, block.stage - weight * cumulative
+
+
+def _efron(ties: Ties, remaining: NDArray[np.float64]) -> NDArray[np.float64]:
+    tied = ties.share * remaining[:, ties.top, ties.column]
+    tied += (1.0 - ties.share) * remaining[:, ties.below, ties.column]
+    result = remaining.copy()
+    result[:, ties.position, ties.column] = tied
+    return result
+
+
+def _spread_hazard(ties: Ties, hazard: NDArray[np.float64]) -> None:
+    """Move each tied stage's 1 / (T - l/d S) to the two sums that it is made of, in place."""
+    tied = hazard[:, ties.position, ties.column]
+    hazard[:, ties.position, ties.column] = 0.0
+    start = ties.group_start
+    column = ties.column[start]
+    hazard[:, ties.top[start], column] += np.add.reduceat(tied * ties.share, start, axis=1)
+    hazard[:, ties.below[start], column] += np.add.reduceat(
+        tied * (1.0 - ties.share), start, axis=1
+    )
+
+
+def _log_domain_terms(
+    block: Block, shifted: NDArray[np.float64], *, gradient: bool
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """As `_block_terms`, slower, without leaving the log domain: for extreme scores."""
+    log_weight = shifted if block.real is None else np.where(block.real, shifted, -np.inf)
+    stage = block.stage > 0
+    with np.errstate(divide="ignore"):
+        log_remaining = np.logaddexp.accumulate(log_weight, axis=1)
+        if block.ties is not None:
+            log_remaining = _log_efron(block.ties, log_remaining)
+        log_lik = np.where(stage, shifted - log_remaining, 0.0).sum(axis=1)
+        if not gradient:
+            return log_lik, log_weight
+        log_hazard = np.where(stage, -log_remaining, -np.inf)
+        if block.ties is not None:
+            _spread_log_hazard(block.ties, log_hazard)
+        log_cumulative = np.logaddexp.accumulate(log_hazard[:, ::-1], axis=1)[:, ::-1]
+        return log_lik, block.stage - np.exp(log_weight + log_cumulative)
+
+
+def _log_efron(ties: Ties, log_remaining: NDArray[np.float64]) -> NDArray[np.float64]:
+    result = log_remaining.copy()
+    result[:, ties.position, ties.column] = np.logaddexp(
+        np.log(ties.share) + log_remaining[:, ties.top, ties.column],
+        np.log1p(-ties.share) + log_remaining[:, ties.below, ties.column],
+    )
+    return result
+
+
+def _spread_log_hazard(ties: Ties, log_hazard: NDArray[np.float64]) -> None:
+    tied = log_hazard[:, ties.position, ties.column]
+    log_hazard[:, ties.position, ties.column] = -np.inf
+    start = ties.group_start
+    column = ties.column[start]
+    moves = ((ties.top, np.log(ties.share)), (ties.below, np.log1p(-ties.share)))
+    for target, log_share in moves:
+        moved = np.logaddexp.reduceat(tied + log_share, start, axis=1)
+        index = (slice(None), target[start], column)
+        log_hazard[index] = np.logaddexp(log_hazard[index], moved)
