@@ -174,8 +174,8 @@ def _objection_to_items(rankings: Rankings) -> str | None:
 
 
 def _ids_keep_their_text(candidates: pd.DataFrame) -> bool:
-    texts = candidates[["response_id", "response"]].drop_duplicates()
-    return len(texts) == len(texts["response_id"].unique())
+    texts = candidates.drop_duplicates(["response_id", "response"])
+    return len(texts) == len(candidates["response_id"].unique())
 
 
 def _item_figures(rankings: Rankings) -> str:
