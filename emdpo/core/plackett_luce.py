@@ -1,14 +1,15 @@
 """Plackett-Luce log-likelihood of all rankings at once, with its gradient, for K score vectors.
 
 For an order y_1 > ... > y_m the log-likelihood is a sum over stages t of
-s(y_t) - log sum_{u >= t} exp s(y_u) (Plackett 1975; with DPO scores: Rafailov et al. 2023, app. A.3).
-Ties take Efron's form (Efron 1977, for tied events in Cox regression): the l-th of d tied candidates
-leaves log(T - l/d S), where S sums exp s over the tied ones and T over these and all worse ones.
+s(y_t) - log sum_{u >= t} exp s(y_u) (Plackett 1975; with DPO scores: Rafailov et al. 2023, appendix
+A.3). Ties take Efron's form (Efron 1977, for tied events in Cox regression): the l-th of d tied
+candidates leaves log(T - l/d S), where S sums exp s over the tied and T over these and all worse.
 It approximates the average over the d! orders. The last tied group is free: it adds no stage.
 """
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -22,6 +23,9 @@ MAX_BLOCK_ROWS = 16_384
 
 SAFE_SPREAD = 600.0
 """Score range within a ranking up to which exp and its reciprocal stay inside float64."""
+
+LONG_ROW = 64
+"""Rankings in a block from which adding rows in a Python loop beats np.cumsum."""
 
 UNRANKED = np.iinfo(np.int32).max
 
@@ -55,6 +59,8 @@ class Block(NamedTuple):
     """(W, B) false on padding; None where there is none."""
     stage: NDArray[np.float64]
     """(W, B) 1 where a candidate is chosen at a stage, 0 in the last group and on padding."""
+    idle: NDArray[np.bool_]
+    """(W, B) where `stage` is 0."""
     ties: Ties | None
 
 
@@ -107,6 +113,7 @@ def _block(
         rows=order[position],
         real=None if real.all() else real,
         stage=stage.astype(np.float64),
+        idle=~stage,
         ties=_ties(rank, stage),
     )
 
@@ -141,24 +148,42 @@ def log_likelihoods(layout: StageLayout, scores: NDArray[np.float64]) -> NDArray
     return log_lik
 
 
-def log_likelihoods_and_gradient(
+PullBack = Callable[["NDArray[np.float64]"], "NDArray[np.float64]"]
+"""Takes a weight for every ranking, (K, R), to sum_r weight_kr d log P_kr / d scores, (K, C)."""
+
+
+def log_likelihoods_vjp(
     layout: StageLayout, scores: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return log P_k of every ranking, (K, R), and its derivative by each row's score, (K, C)."""
+) -> tuple[NDArray[np.float64], PullBack]:
+    """Return log P_k of every ranking, (K, R), and its vector-Jacobian product by scores (K, C).
+
+    The weights of EM depend on the likelihoods, so the derivative is handed out as a function of
+    them. It may be called once.
+    """
     log_lik = np.zeros((len(scores), layout.n_rankings))
-    gradient = np.zeros_like(scores, dtype=np.float64)
+    by_block = []
     for block in layout.blocks:
-        log_lik[:, block.rankings], block_gradient = _block_terms(block, scores, gradient=True)
-        if block.real is None:
-            gradient[:, block.rows] = block_gradient
-        else:
-            gradient[:, block.rows[block.real]] = block_gradient[:, block.real]
-    return log_lik, gradient
+        log_lik[:, block.rankings], derivative = _block_terms(block, scores, gradient=True)
+        by_block.append(derivative)
+
+    def pull_back(weights: NDArray[np.float64]) -> NDArray[np.float64]:
+        gradient = np.zeros((len(scores), layout.n_rows))
+        for block, derivative in zip(layout.blocks, by_block, strict=True):
+            derivative *= weights[:, None, block.rankings]
+            for target, source in zip(gradient, derivative, strict=True):
+                if block.real is None:
+                    target[block.rows] = source
+                else:
+                    target[block.rows[block.real]] = source[block.real]
+        return gradient
+
+    return log_lik, pull_back
 
 
 def _block_terms(
     block: Block, scores: NDArray[np.float64], *, gradient: bool
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return log P (K, B) and, if asked for, its derivative by each candidate's score (K, W, B)."""
     shifted = np.take(scores, block.rows, axis=1)  # (K, W, B)
     shifted -= shifted.max(axis=1, keepdims=True)
     if shifted.min(initial=0.0) < -SAFE_SPREAD:
@@ -166,18 +191,34 @@ def _block_terms(
     weight = np.exp(shifted)
     if block.real is not None:
         weight *= block.real
-    remaining = np.cumsum(weight, axis=1)  # sum over this candidate and all worse ones
+    remaining = _running_sum(weight)  # sum over this candidate and all worse ones
     if block.ties is not None:
         remaining = _efron(block.ties, remaining)
-    np.copyto(remaining, 1.0, where=block.stage == 0)
-    log_lik = (shifted * block.stage - np.log(remaining)).sum(axis=1)
+    np.copyto(remaining, 1.0, where=block.idle)
+    shifted *= block.stage
+    shifted -= np.log(remaining)
+    log_lik = shifted.sum(axis=1)
     if not gradient:
         return log_lik, weight
-    hazard = block.stage / remaining
+    hazard = np.divide(block.stage, remaining, out=remaining)
     if block.ties is not None:
         _spread_hazard(block.ties, hazard)
-    cumulative = np.cumsum(hazard[:, ::-1], axis=1)[:, ::-1]
-    return log_lik, block.stage - weight * cumulative
+    weight *= _running_sum(hazard[:, ::-1])[:, ::-1]
+    return log_lik, np.subtract(block.stage, weight, out=weight)
+
+
+def _running_sum(array: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return the cumulative sum over the positions of (K, W, B).
+
+    Adding whole rows is several times faster than np.cumsum along an inner axis, unless rows are
+    short.
+    """
+    if array.shape[2] < LONG_ROW:
+        return np.cumsum(array, axis=1)
+    total = array.copy()
+    for position in range(1, array.shape[1]):
+        total[:, position] += total[:, position - 1]
+    return total
 
 
 def _efron(ties: Ties, remaining: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -205,7 +246,7 @@ def _log_domain_terms(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """As `_block_terms`, slower, without leaving the log domain: for extreme scores."""
     log_weight = shifted if block.real is None else np.where(block.real, shifted, -np.inf)
-    stage = block.stage > 0
+    stage = ~block.idle
     with np.errstate(divide="ignore"):
         log_remaining = np.logaddexp.accumulate(log_weight, axis=1)
         if block.ties is not None:

@@ -188,7 +188,7 @@ def _codes(*columns: NDArray) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
 def _candidate_codes(
     table: pd.DataFrame, prompt: NDArray
 ) -> tuple[NDArray[np.int64], NDArray[np.int64]]:
-    """A candidate is a response to a prompt; where its x_* differ, each variant is one."""
+    """Return codes of the candidates; where a response's x_* differ, each variant is one."""
     response_key = table["response_id"] if "response_id" in table else table["response"]
     response, _ = pd.factorize(response_key)
     features = [table[name].to_numpy() for name in feature_columns(table)]
@@ -213,7 +213,7 @@ def feature_columns(table: pd.DataFrame) -> list[str]:
     return [name for name in table.columns if str(name).startswith(FEATURE_PREFIX)]
 
 
-def _user_table(user_ids: pd.Index, attributes: pd.DataFrame | None) -> pd.DataFrame:
+def _user_table(user_ids: pd.Index | NDArray, attributes: pd.DataFrame | None) -> pd.DataFrame:
     index = pd.Index(np.asarray(user_ids, object), name="user_id", dtype=object)
     if attributes is None:
         return pd.DataFrame(index=index)
@@ -222,7 +222,9 @@ def _user_table(user_ids: pd.Index, attributes: pd.DataFrame | None) -> pd.DataF
     return users.where(users.notna(), None)
 
 
-def _prompt_table(table: pd.DataFrame, prompt: NDArray, prompt_ids: pd.Index) -> pd.DataFrame:
+def _prompt_table(
+    table: pd.DataFrame, prompt: NDArray, prompt_ids: pd.Index | NDArray
+) -> pd.DataFrame:
     _, first = np.unique(prompt, return_index=True)
     messages = _column(table, "messages", None)[first]
     texts = table["prompt"].to_numpy(object)[first]

@@ -1,0 +1,95 @@
+"""Where EM starts: responsibilities that differ enough to reach different optima."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from sklearn.cluster import KMeans
+from sklearn.decomposition import TruncatedSVD
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from emdpo.core.features import FeatureSet
+    from emdpo.core.rankings import Rankings
+
+CONCENTRATION = 0.3
+"""Of the random Dirichlet starts: below 1, so that users lean to one type each."""
+
+CLUSTER_CONFIDENCE = 0.9
+"""Responsibility that a k-means start gives to a user's own cluster."""
+
+MAX_COMPONENTS = 10
+"""Dimensions that users' preferences are reduced to before k-means."""
+
+
+def starting_responsibilities(
+    rankings: Rankings, features: FeatureSet, n_types: int, restart: int, rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """Return responsibilities (N, K) for one start.
+
+    Start 0 clusters users by k-means on a spectral reduction of their standardised preferences;
+    later starts take turns between a random Dirichlet draw and k-means from random centres.
+    """
+    if n_types == 1:
+        return np.ones((rankings.n_users, 1))
+    if restart % 2 == 1 or rankings.n_users <= n_types:
+        return rng.dirichlet(np.full(n_types, CONCENTRATION), size=rankings.n_users)
+    directions = reduced_preferences(rankings, features)
+    seed = int(rng.integers(2**31))
+    careful = (
+        {"init": "k-means++", "n_init": 4} if restart == 0 else {"init": "random", "n_init": 1}
+    )
+    if len(np.unique(directions, axis=0)) < n_types:
+        return rng.dirichlet(np.full(n_types, CONCENTRATION), size=rankings.n_users)
+    labels = KMeans(n_types, init=init, n_init=n_init, random_state=seed).fit_predict(directions)
+    rest = (1.0 - CLUSTER_CONFIDENCE) / n_types
+    return rest + CLUSTER_CONFIDENCE * np.eye(n_types)[labels]
+
+
+def reduced_preferences(rankings: Rankings, features: FeatureSet) -> NDArray[np.float64]:
+    """Return users' standardised preferences in at most ten dimensions, (N, d)."""
+    preferences = user_preferences(rankings, features)
+    spread = preferences.std(axis=0)
+    standardised = (preferences - preferences.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
+    n_components = min(MAX_COMPONENTS, min(standardised.shape) - 1)
+    if n_components < 1 or n_components >= standardised.shape[1]:
+        return standardised
+    return TruncatedSVD(n_components, random_state=0).fit_transform(standardised)
+
+
+def user_preferences(rankings: Rankings, features: FeatureSet) -> NDArray[np.float64]:
+    """Return each user's mean of phi weighted by standardised rank, (N, D).
+
+    A crude answer to "which features does this user rank high", good enough to start from.
+    """
+    liking = standardised_ranks(rankings)  # (C,)
+    user_of_row = rankings.user[rankings.ranking_of_row].astype(np.int64)
+    n_users, n_features = rankings.n_users, features.n_features
+    if features.codes is not None:
+        cell = user_of_row * n_features + features.codes[rankings.candidate]
+        totals = np.bincount(cell, liking, minlength=n_users * n_features)
+        totals = totals.reshape(n_users, n_features)
+    else:
+        columns = features.matrix.T if features.matrix is not None else ()
+        totals = np.stack(
+            [
+                np.bincount(user_of_row, liking * column[rankings.candidate], minlength=n_users)
+                for column in columns
+            ],
+            axis=1,
+        )
+    n_rows = np.bincount(user_of_row, minlength=n_users)
+    return totals / np.maximum(n_rows, 1)[:, None]
+
+
+def standardised_ranks(rankings: Rankings) -> NDArray[np.float64]:
+    """Return minus the rank, (C,), with mean 0 and variance 1 in each ranking (0 if all tied)."""
+    worst = np.maximum.reduceat(rankings.ranks, rankings.offsets[:-1])
+    place = np.where(rankings.ranks == 0, worst[rankings.ranking_of_row] + 1, rankings.ranks)
+    lengths, of_row = rankings.lengths, rankings.ranking_of_row
+    mean = np.bincount(of_row, place) / lengths
+    centred = mean[of_row] - place
+    spread = np.sqrt(np.bincount(of_row, centred**2) / lengths)
+    return centred / np.where(spread > 0, spread, 1.0)[of_row]
