@@ -10,7 +10,16 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import TYPE_CHECKING, Generic, NamedTuple, Protocol, Self, TypeVar, runtime_checkable
+from typing import (
+    TYPE_CHECKING,
+    Any,
+    Generic,
+    NamedTuple,
+    Protocol,
+    Self,
+    TypeVar,
+    runtime_checkable,
+)
 
 import numpy as np
 from scipy.optimize import OptimizeResult, minimize
@@ -40,7 +49,7 @@ class StopReason(StrEnum):
 
 
 class TypePolicies(Protocol):
-    """K type policies, as EM sees them. Implementations are immutable: `update` returns new ones."""
+    """K type policies, as EM sees them; immutable: `update` returns new ones."""
 
     def scores(self, part: Rankings) -> NDArray[np.float64]:
         """Return the DPO scores s_k of every candidate row of `part`, (K, C)."""
@@ -102,7 +111,10 @@ class EMConfig:
     tolerance: float = 1e-3
     """`converged` when the log-likelihood (nats) still to be gained is estimated below this."""
     warm_up: int = 3
-    """EM steps before a quasi-Newton ascent takes over, >= 0; policies without a vector ignore it."""
+    """EM steps before the quasi-Newton ascent of policies that have a parameter vector, >= 0."""
+
+
+DEFAULT_CONFIG = EMConfig()
 
 
 @dataclass(frozen=True, eq=False)
@@ -155,9 +167,10 @@ def m_step_weights(log_resp: NDArray[np.float64]) -> NDArray[np.float64]:
 def user_totals(rankings: Rankings, log_lik: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return each user's weighted sum (N, K) of per-ranking log-likelihoods (K, R)."""
     weighted = log_lik * rankings.weight
-    return np.stack(
-        [np.bincount(rankings.user, row, minlength=rankings.n_users) for row in weighted], axis=1
-    )
+    totals = np.empty((rankings.n_users, len(log_lik)))
+    for k, row in enumerate(weighted):
+        totals[:, k] = np.bincount(rankings.user, row, minlength=rankings.n_users)
+    return totals
 
 
 def user_log_likelihoods(policies: TypePolicies, rankings: Rankings) -> NDArray[np.float64]:
@@ -229,7 +242,7 @@ def run_em(
     policies: P,
     rankings: Rankings,
     responsibilities: NDArray[np.float64],
-    config: EMConfig = EMConfig(),
+    config: EMConfig = DEFAULT_CONFIG,
     *,
     restart: int = 0,
     monitor: Monitor | None = None,
@@ -290,12 +303,12 @@ class ObservedObjective(Generic[S]):
     point, so one pass gives both.
     """
 
-    def __init__(self, policies: P, rankings: Rankings) -> None:
+    def __init__(self, policies: S, rankings: Rankings) -> None:
         self.policies, self.rankings = policies, rankings
         self.log_likelihood = np.nan
         """At the last point evaluated."""
 
-    def split(self, vector: NDArray[np.float64]) -> tuple[P, NDArray[np.float64]]:
+    def split(self, vector: NDArray[np.float64]) -> tuple[S, NDArray[np.float64]]:
         """Return policies and log weights (K,) at a vector."""
         n = len(self.policies.parameters())
         logits = vector[n:]
@@ -317,7 +330,9 @@ class ObservedObjective(Generic[S]):
         return -value / n_users, -np.concatenate([by_parameter, by_logit]) / n_users
 
 
-def _ascend(state: EMState[P], rankings: Rankings, config: EMConfig, tracer: _Tracer) -> EMRun[P]:
+def _ascend(
+    state: EMState[Any], rankings: Rankings, config: EMConfig, tracer: _Tracer
+) -> EMRun[Any]:
     """Finish by L-BFGS on the observed objective, begun afresh until little is left to gain.
 
     What is left is judged by half the squared Newton decrement under L-BFGS's own curvature; a
@@ -337,7 +352,7 @@ def _ascend(state: EMState[P], rankings: Rankings, config: EMConfig, tracer: _Tr
     while tracer.left(config) > 0:
         before = objective(best)[0]
         options = {"maxiter": tracer.left(config), "maxcor": 20, "maxfun": 10**6}
-        options |= {"ftol": 1e-3 * config.tolerance / rankings.n_users / max(1, abs(before))}
+        options |= {"ftol": 1e-2 * config.tolerance / rankings.n_users / max(1, abs(before))}
         options |= {"gtol": 1e-9}
         result = minimize(
             objective, best, jac=True, method="L-BFGS-B", callback=after_step, options=options
@@ -352,12 +367,15 @@ def _ascend(state: EMState[P], rankings: Rankings, config: EMConfig, tracer: _Tr
         decrement = 0.5 * result.jac @ (result.hess_inv @ result.jac)
         remaining = rankings.n_users * max(decrement, 0.0)
         gained = rankings.n_users * (before - result.fun)
+        stuck = result.nit == 0  # at the limit of float64; an EM step then tells what is left
+        if stuck:
+            policies, log_weights = objective.split(best)
+            final = evaluate(policies, rankings, log_weights)
+            remaining = em_step(final, rankings).objective - final.objective
         if max(remaining, gained) < config.tolerance:
             reason = StopReason.CONVERGED
+        if stuck or reason is StopReason.CONVERGED:
             break
-    return EMRun(evaluate(*_swap(objective, best)), tuple(tracer.rows), reason, remaining)
-
-
-def _swap(objective: ObservedObjective, vector: NDArray[np.float64]):
-    policies, log_weights = objective.split(vector)
-    return policies, objective.rankings, log_weights
+    policies, log_weights = objective.split(best)
+    final = evaluate(policies, rankings, log_weights)
+    return EMRun(final, tuple(tracer.rows), reason, float(remaining))

@@ -38,12 +38,13 @@ def starting_responsibilities(
         return rng.dirichlet(np.full(n_types, CONCENTRATION), size=rankings.n_users)
     directions = reduced_preferences(rankings, features)
     seed = int(rng.integers(2**31))
-    careful = (
-        {"init": "k-means++", "n_init": 4} if restart == 0 else {"init": "random", "n_init": 1}
-    )
     if len(np.unique(directions, axis=0)) < n_types:
         return rng.dirichlet(np.full(n_types, CONCENTRATION), size=rankings.n_users)
-    labels = KMeans(n_types, init=init, n_init=n_init, random_state=seed).fit_predict(directions)
+    if restart == 0:
+        clusters = KMeans(n_types, init="k-means++", n_init=4, random_state=seed)  # type: ignore[arg-type]
+    else:
+        clusters = KMeans(n_types, init="random", n_init=1, random_state=seed)  # type: ignore[arg-type]
+    labels = clusters.fit_predict(directions)
     rest = (1.0 - CLUSTER_CONFIDENCE) / n_types
     return rest + CLUSTER_CONFIDENCE * np.eye(n_types)[labels]
 
