@@ -17,6 +17,8 @@ from emdpo.core.plackett_luce import StageLayout, stage_layout
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from emdpo.core.tables.problems import Problem
+
 FEATURE_PREFIX = "x_"
 """Columns whose name starts so are numeric candidate features, never groups."""
 
@@ -50,6 +52,8 @@ class Rankings:
     """P rows: prompt_id, prompt (the text shown), messages (a list of role/content, or None)."""
     candidates: pd.DataFrame
     """A rows: prompt (position in `prompts`), response_id, response, and numeric x_* columns."""
+    notes: tuple[Problem, ...] = ()
+    """What reading the file warned of; `check` repeats it."""
 
     @property
     def n_users(self) -> int:
