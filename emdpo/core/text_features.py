@@ -52,7 +52,7 @@ STYLE_FEATURES = (
     _use_of("numbered_steps", "numbered steps"),
     _use_of("bullet_points", "bullet points"),
     _use_of("headings_bold", "headings and bold text"),
-    _use_of("line_breaks", "line breaks"),
+    _use_of("line_breaks", "line breaks outside lists"),
     _use_of("questions", "questions asked back"),
     _use_of("exclamations", "exclamation marks"),
     _use_of("parentheses", "remarks in parentheses"),
@@ -97,6 +97,8 @@ LEXICONS = {
     "second_person": """you your yours yourself yourselves you're you've you'll you'd""",
     "first_person": """i me my mine myself i'm i've i'll i'd we us our ours ourselves we're we've
         we'll we'd let's""",
+    "no_subject": """actually did does doing going good just know let like lot make makes making
+        need really say says simply thing things think use want way""",
     "imperatives": """accept add aim allow always apply ask avoid be begin block book breathe bring
         build buy call change check choose clean come compare consider contact cook create cut
         decide do don't draw drink eat explain figure find focus follow forget get give go
@@ -119,11 +121,14 @@ MAX_TOPICS = 10
 TOPIC_WORDS = 3
 """Words in a topic's label."""
 
-MAX_VOCABULARY = 2_000
+MAX_VOCABULARY = 1_000
 """Topics are made of the most frequent words, which bounds time and memory."""
 
 ROUNDING = 1e-12
 """Share of the total variance under which a direction is rounding error."""
+
+NO_SUBJECT = ENGLISH_STOP_WORDS | set(LEXICONS["no_subject"].split())
+"""Words that would fill the topics' labels without naming a subject."""
 
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 _SENTENCE_END = re.compile(r"""[.!?…](?=["'”’)\]]?(?:\s|$))|[。！？]|\n""")
@@ -141,7 +146,7 @@ def _split_lexicon(text: str) -> tuple[frozenset[str], tuple[str, ...]]:
 
 
 _LEXICONS = {name: _split_lexicon(text) for name, text in LEXICONS.items()}
-_IMPERATIVES, _ = _LEXICONS.pop("imperatives")
+_IMPERATIVES, _ = _LEXICONS["imperatives"]
 
 
 def text_features(
@@ -186,6 +191,7 @@ def style_of(response: str, asked: frozenset[str] = frozenset()) -> dict[str, fl
     count per 100 words (of at least `SHARE_FLOOR` words); openings are 0 or 1; `word_variety` is
     log(1 + distinct words) / log(1 + words), which length moves less than their ratio
     (Herdan 1960); `prompt_overlap` is the share of the content words `asked` that come back.
+    The numbers of a numbered list count as steps only, neither as words nor as sentences.
 
     Examples
     --------
@@ -193,9 +199,10 @@ def style_of(response: str, asked: frozenset[str] = frozenset()) -> dict[str, fl
     >>> round(style["numbered_steps"], 4), style["prompt_overlap"], style["warmth"]
     (1.0986, 0.5, 5.0)
     """
-    words = words_of(response)
+    prose, n_steps = _NUMBERED.subn("", response)
+    words = words_of(prose)
     distinct = Counter(words)
-    style = _lengths(response, words, len(distinct)) | _marks(response)
+    style = _lengths(prose, words, len(distinct)) | _marks(prose, n_steps)
     style |= _word_shares(words, distinct)
     style["imperative_opening"] = float(next(filter(str.isalpha, words), "") in _IMPERATIVES)
     style["prompt_overlap"] = len(asked & distinct.keys()) / max(len(asked), 1)
@@ -216,9 +223,9 @@ def content_words(text: str) -> frozenset[str]:
     return frozenset(words_of(text)) - ENGLISH_STOP_WORDS
 
 
-def _lengths(response: str, words: list[str], n_distinct: int) -> dict[str, float]:
+def _lengths(prose: str, words: list[str], n_distinct: int) -> dict[str, float]:
     n_words = len(words)
-    sentences = sum(1 for part in _SENTENCE_END.split(response) if _WORD.search(part))
+    sentences = sum(1 for part in _SENTENCE_END.split(prose) if _WORD.search(part))
     letters = sum(map(len, words))
     return {
         "words_log": float(np.log1p(n_words)),
@@ -228,18 +235,19 @@ def _lengths(response: str, words: list[str], n_distinct: int) -> dict[str, floa
     }
 
 
-def _marks(response: str) -> dict[str, float]:
+def _marks(prose: str, n_steps: int) -> dict[str, float]:
+    n_bullets = _matches(_BULLET, prose)
     counts = {
-        "numbered_steps": _matches(_NUMBERED, response),
-        "bullet_points": _matches(_BULLET, response),
-        "headings_bold": _matches(_HEADING, response) + response.count("**") // 2,
-        "line_breaks": response.strip().count("\n"),
-        "questions": response.count("?") + response.count("？"),
-        "exclamations": response.count("!") + response.count("！"),
-        "parentheses": response.count("("),
-        "quotations": response.count('"') // 2 + response.count("“"),
-        "code": response.count("`") // 2,
-        "emoji": _matches(_EMOJI, response),
+        "numbered_steps": n_steps,
+        "bullet_points": n_bullets,
+        "headings_bold": _matches(_HEADING, prose) + prose.count("**") // 2,
+        "line_breaks": max(prose.strip().count("\n") - n_steps - n_bullets, 0),
+        "questions": prose.count("?") + prose.count("？"),
+        "exclamations": prose.count("!") + prose.count("！"),
+        "parentheses": prose.count("("),
+        "quotations": prose.count('"') // 2 + prose.count("“"),
+        "code": prose.count("`") // 2,
+        "emoji": _matches(_EMOJI, prose),
     }
     return {name: float(np.log1p(count)) for name, count in counts.items()}
 
@@ -299,7 +307,7 @@ def topic_words(text: str) -> list[str]:
     ['save', 'month', 'budget']
     """
     words = words_of(text)
-    return [w for w in words if len(w) > 2 and w.isalpha() and w not in ENGLISH_STOP_WORDS]
+    return [w for w in words if len(w) > 2 and w.isalpha() and w not in NO_SUBJECT]
 
 
 def _within_prompt_gram(tfidf: csr_array, prompt: NDArray[np.int64]) -> NDArray[np.float64]:
