@@ -423,6 +423,19 @@ def test_topics_describe_differences_between_answers_and_not_the_prompts():
     assert min(np.linalg.norm(means[a] - means[b]) for a, b in [(0, 1), (0, 2), (1, 2)]) > 0.1
 
 
+def test_topics_come_by_falling_variance_and_rise_with_their_words():
+    """Budget, said twice as loudly as the other stances, leads and scores highest on topic 1."""
+    responses, prompt, stance = stance_panel()
+    loud = [text.replace("budget", "budget budget budget") for text in responses]
+    topics, words = topic_matrix(loud, prompt)
+    blocks = topics.reshape(-1, 3, 2)
+    variance = np.var(blocks - blocks.mean(axis=1, keepdims=True), axis=(0, 1))
+    assert variance[0] > 1.1 * variance[1]
+    assert words[0][0] == "budget"
+    means = [topics[stance == s, 0].mean() for s in range(3)]
+    assert means[0] > max(means[1:]) + 0.1
+
+
 def test_topics_are_named_and_labelled():
     responses, prompt, _ = stance_panel()
     features = build_features(text_panel(np.reshape(responses, (-1, 3)).tolist()), "text")
