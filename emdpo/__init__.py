@@ -1,1 +1,66 @@
-"""emdpo: discover preference types behind rankings, serve each, and audit who is badly served."""
+"""emdpo: discover preference types behind rankings, serve each, and audit who is badly served.
+
+>>> import emdpo
+>>> rankings = emdpo.load("assets/demo/classroom.csv")
+>>> print(rankings.n_users, "pupils,", rankings.n_rankings, "rankings")
+24 pupils, 72 rankings
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from emdpo.auditing import audit
+    from emdpo.choosing import select
+    from emdpo.core.audit import Audit
+    from emdpo.core.checks import Report, check
+    from emdpo.core.errors import DataError, EmdpoError, NotIdentifiableError, RunError
+    from emdpo.core.rankings import Rankings
+    from emdpo.core.readers import load
+    from emdpo.fitting import Fit, FitConfig, fit
+    from emdpo.runs import load_fit
+
+_HOMES = {
+    "Audit": "emdpo.core.audit",
+    "DataError": "emdpo.core.errors",
+    "EmdpoError": "emdpo.core.errors",
+    "Fit": "emdpo.fitting",
+    "FitConfig": "emdpo.fitting",
+    "NotIdentifiableError": "emdpo.core.errors",
+    "Rankings": "emdpo.core.rankings",
+    "Report": "emdpo.core.checks",
+    "RunError": "emdpo.core.errors",
+    "audit": "emdpo.auditing",
+    "check": "emdpo.core.checks",
+    "fit": "emdpo.fitting",
+    "load": "emdpo.core.readers",
+    "load_fit": "emdpo.runs",
+    "select": "emdpo.choosing",
+}
+
+__all__ = [
+    "Audit",
+    "DataError",
+    "EmdpoError",
+    "Fit",
+    "FitConfig",
+    "NotIdentifiableError",
+    "Rankings",
+    "Report",
+    "RunError",
+    "audit",
+    "check",
+    "fit",
+    "load",
+    "load_fit",
+    "select",
+]
+
+
+def __getattr__(name: str) -> Any:
+    """Load a public name when it is first used: scikit-learn and pandas take a second."""
+    if name not in _HOMES:
+        raise AttributeError(f"module 'emdpo' has no attribute {name!r}")
+    return getattr(import_module(_HOMES[name]), name)

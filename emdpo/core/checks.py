@@ -18,6 +18,7 @@ from emdpo.core.identifiability import (
 )
 from emdpo.core.rankings import Rankings
 from emdpo.core.readers import Source, read_rankings
+from emdpo.core.tables.cells import column
 from emdpo.core.tables.problems import Problem, show
 
 __all__ = ["Group", "Problem", "Report", "Summary", "check", "check_n_types"]
@@ -236,7 +237,7 @@ def _has_tie(rankings: Rankings) -> np.ndarray:
 
 
 def _group(rankings: Rankings, name: str) -> Group:
-    values = rankings.users[name]
+    values = column(rankings.users, name)
     counts = values.value_counts()
     sizes = dict(zip(map(str, counts.index), counts.to_numpy().tolist(), strict=True))
     return Group(str(name), sizes, int(values.isna().sum()))

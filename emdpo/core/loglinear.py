@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class LogLinearPolicies:
-    """K policies over candidates: pi_k(y|x) proportional to exp(s_k / beta), s_k = theta_k . phi."""
+    """K policies pi_k(y|x) proportional to exp(s_k / beta) over candidates, s_k = theta_k . phi."""
 
     features: FeatureSet
     theta: NDArray[np.float64]

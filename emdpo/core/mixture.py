@@ -10,7 +10,16 @@ import numpy as np
 from sklearn.metrics import adjusted_rand_score
 from threadpoolctl import threadpool_limits
 
-from emdpo.core.em import EMConfig, EMRun, EMState, Monitor, StopReason, TraceRow, run_em
+from emdpo.core.em import (
+    DEFAULT_CONFIG,
+    EMConfig,
+    EMRun,
+    EMState,
+    Monitor,
+    StopReason,
+    TraceRow,
+    run_em,
+)
 from emdpo.core.loglinear import LogLinearPolicies, untrained
 from emdpo.core.starts import starting_responsibilities
 
@@ -71,7 +80,7 @@ def fit_mixture(
     l2: float,
     n_restarts: int,
     seed: int,
-    config: EMConfig = EMConfig(),
+    config: EMConfig = DEFAULT_CONFIG,
     monitor: Monitor | None = None,
     finished: Mapping[int, LogLinearRun] | None = None,
     on_finished: Callable[[int, LogLinearRun], None] | None = None,

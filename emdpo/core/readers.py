@@ -13,6 +13,7 @@ from emdpo.core.errors import DataError
 from emdpo.core.rankings import Rankings, rankings_from_table
 from emdpo.core.tables.attributes import attributes_of, joined, users_table
 from emdpo.core.tables.canonical import canonical
+from emdpo.core.tables.cells import column
 from emdpo.core.tables.delimited import read_delimited
 from emdpo.core.tables.forms import ROLES, Form, Layout, detect_columns, detect_form
 from emdpo.core.tables.jsonl import read_jsonl
@@ -164,7 +165,7 @@ def _read(
         errors += located(user_errors, raw_users)
     if errors:
         return Reading(None, tuple(errors), tuple(warnings))
-    own, no_groups = attributes_of(found.table["user_id"], found.others)
+    own, no_groups = attributes_of(column(found.table, "user_id"), found.others)
     no_groups = [_of_record(fault, found.records) for fault in no_groups]
     warnings += located(no_groups, raw)
     if users is not None and raw_users is not None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from emdpo.core.tables.cells import Texts, faults_at, texts
+from emdpo.core.tables.cells import Texts, column, faults_at, texts
 from emdpo.core.tables.problems import Fault, listing, show
 
 if TYPE_CHECKING:
@@ -33,7 +33,7 @@ def attributes_of(users: pd.Series, others: pd.DataFrame) -> tuple[pd.DataFrame,
     found: dict[str, NDArray[np.object_]] = {}
     faults: list[Fault] = []
     for name in others.columns:
-        read = _known(others[name])
+        read = _known(column(others, name))
         if (fault := _no_attribute(name, user, read)) is not None:
             faults.append(fault)
         elif len(read.values):
@@ -42,12 +42,12 @@ def attributes_of(users: pd.Series, others: pd.DataFrame) -> tuple[pd.DataFrame,
     return pd.DataFrame(found, index=index, dtype=object), faults
 
 
-def _known(column: pd.Series) -> Texts:
+def _known(cells: pd.Series) -> Texts:
     """Return a column as text in which empty cells are null."""
-    read = texts(column)
-    is_empty = np.append(read.values == "", False)[read.codes]
-    codes, values = pd.factorize(np.where(is_empty, None, read.array()))
-    return Texts(codes.astype(np.int64), values, read.strange)
+    read = texts(cells)
+    known = read.values != ""
+    codes = np.append(np.where(known, np.cumsum(known) - 1, -1), -1)[read.codes]
+    return Texts(codes, read.values[known], read.strange)
 
 
 def _no_attribute(name: str, user: NDArray[np.int64], read: Texts) -> Fault | None:
@@ -70,14 +70,14 @@ def _per_user(user: NDArray[np.int64], read: Texts, n_users: int) -> NDArray[np.
     known = np.flatnonzero(read.codes >= 0)
     codes = np.full(n_users, -1, np.int64)
     codes[user[known]] = read.codes[known]
-    return np.append(read.values, None)[codes]
+    return Texts(codes, read.values).array()
 
 
 def users_table(raw: RawTable) -> tuple[pd.DataFrame, list[Fault]]:
     """Return a users file's attributes indexed by user_id, and what makes it unusable."""
     if "user_id" not in raw.frame:
         return pd.DataFrame(), [Fault("the users file has no such column", "user_id")]
-    read = texts(raw.frame["user_id"])
+    read = texts(column(raw.frame, "user_id"))
     empty = np.append(read.values == "", True)[read.codes]
     faults = faults_at(np.flatnonzero(empty), "user_id", lambda _: "an empty user_id")
     again = pd.Series(read.codes).duplicated().to_numpy() & ~empty
@@ -87,10 +87,10 @@ def users_table(raw: RawTable) -> tuple[pd.DataFrame, list[Fault]]:
     )
     index = pd.Index(ids, name="user_id", dtype=object)
     names = [name for name in raw.frame.columns if name and name != "user_id"]
-    columns = {name: _known(raw.frame[name]) for name in names}
-    for name, column in columns.items():
-        faults += column.faults(name)
-    values = {name: column.array() for name, column in columns.items() if len(column.values)}
+    known = {name: _known(column(raw.frame, name)) for name in names}
+    for name, cells in known.items():
+        faults += cells.faults(name)
+    values = {name: cells.array() for name, cells in known.items() if len(cells.values)}
     return pd.DataFrame(values, index=index, dtype=object), faults
 
 
@@ -122,11 +122,12 @@ def joined(
     found = found.where(found.notna(), None)
     for name in own.columns:
         if name in found:
-            both = own[name].notna() & found[name].notna()
-            if (both & (own[name] != found[name])).any():
+            mine, theirs = column(own, name).to_numpy(), column(found, name).to_numpy()
+            conflict = (mine != theirs) & pd.notna(mine) & pd.notna(theirs)
+            if conflict.any():
                 message = "differs between the two files; the users file's values are used"
                 warnings.append(Fault(message, name))
-            found[name] = found[name].where(found[name].notna(), own[name])
+            found[name] = np.where(pd.notna(theirs), theirs, mine)
         else:
             found[name] = own[name]
-    return found.astype(object).where(found.notna(), None), warnings
+    return found.astype(object), warnings

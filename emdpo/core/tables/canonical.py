@@ -9,8 +9,15 @@ import numpy as np
 import pandas as pd
 
 from emdpo.core.rankings import feature_columns
-from emdpo.core.tables.cells import faults_at, flags, numbers, ranks, texts
-from emdpo.core.tables.consistency import contradictions, differing, doubtful, keys_of, pair_codes
+from emdpo.core.tables.cells import column, faults_at, flags, numbers, ranks, texts
+from emdpo.core.tables.consistency import (
+    codes_of,
+    contradictions,
+    differing,
+    doubtful,
+    keys_of,
+    pair_codes,
+)
 from emdpo.core.tables.forms import Form
 from emdpo.core.tables.problems import Fault
 from emdpo.core.tables.prompts import prompts
@@ -75,7 +82,7 @@ def _by_role(long: pd.DataFrame, layout: Layout) -> pd.DataFrame:
     roles = dict(layout.roles)
     if layout.form is not None and layout.form.is_wide:
         roles |= {"response": "response", "rank": "rank"}
-    names = {column: role for role, column in roles.items() if column in long}
+    names = {name: role for role, name in roles.items() if name in long}
     cells = long[[*names, *layout.features]].rename(columns=names)
     return cells.reset_index(drop=True)
 
@@ -83,54 +90,54 @@ def _by_role(long: pd.DataFrame, layout: Layout) -> pd.DataFrame:
 def _in_file(fault: Fault, records: NDArray[np.int64], layout: Layout) -> Fault:
     """Return a fault of a canonical row and column in terms of the file's."""
     record = None if fault.record is None else int(records[fault.record])
-    column = fault.column
-    if column == "response" and column not in layout.roles:
-        column = layout.roles.get("responses")
-    elif column is not None:
-        column = layout.roles.get(column, column)
-    return replace(fault, record=record, column=column)
+    name = fault.column
+    if name == "response" and name not in layout.roles:
+        name = layout.roles.get("responses")
+    elif name is not None:
+        name = layout.roles.get(name, name)
+    return replace(fault, record=record, column=name)
 
 
 def _text_columns(cells: pd.DataFrame) -> tuple[pd.DataFrame, list[Fault]]:
     """Return user, prompt, response, ids and split as categorical text, and what is wrong."""
-    read = prompts(cells["prompt"])
-    users, faults = _ids(cells["user_id"])
-    responses, response_faults = _responses(cells["response"])
+    read = prompts(column(cells, "prompt"))
+    users, faults = _ids(column(cells, "user_id"))
+    responses, response_faults = _responses(column(cells, "response"))
     columns = {"user_id": users, "prompt": read.shown.series(), "response": responses}
     faults = faults + read.faults + response_faults
     if read.messages is not None:
         columns["messages"] = pd.Series(read.messages, dtype=object)
     for name in _OPTIONAL_IDS:
-        if name in cells and not _all_blank(cells[name]):
-            columns[name], id_faults = _ids(cells[name])
+        if name in cells and not _all_blank(column(cells, name)):
+            columns[name], id_faults = _ids(column(cells, name))
             faults += id_faults
     if "prompt_id" not in columns and read.messages is not None:
         columns["prompt_id"] = read.identity.series()
     if "split" in cells:
-        split = texts(cells["split"])
+        split = texts(column(cells, "split"))
         columns["split"] = split.series().cat.add_categories([""] * ("" not in split.values))
         columns["split"] = columns["split"].fillna("")
         faults += split.faults("split")
     return pd.DataFrame(columns), faults
 
 
-def _all_blank(column: pd.Series) -> bool:
+def _all_blank(cells: pd.Series) -> bool:
     """Whether a template left an optional column empty: then it is as good as absent."""
-    read = texts(column)
+    read = texts(cells)
     return not read.strange and not any(read.values)
 
 
-def _ids(column: pd.Series) -> tuple[pd.Series, list[Fault]]:
+def _ids(cells: pd.Series) -> tuple[pd.Series, list[Fault]]:
     """Return ids as text, kept exactly; null and empty ones are faults."""
-    name, read = str(column.name), texts(column)
+    name, read = str(cells.name), texts(cells)
     is_empty = np.append(read.values == "", True)[read.codes]
     is_empty[list(read.strange)] = False
     faults = faults_at(np.flatnonzero(is_empty), name, lambda _: f"an empty {name}")
     return read.series(), read.faults(name) + faults
 
 
-def _responses(column: pd.Series) -> tuple[pd.Series, list[Fault]]:
-    read = texts(column)
+def _responses(cells: pd.Series) -> tuple[pd.Series, list[Fault]]:
+    read = texts(cells)
     null = read.codes < 0
     null[list(read.strange)] = False
     faults = faults_at(np.flatnonzero(null), "response", lambda _: "the response is missing")
@@ -140,11 +147,11 @@ def _responses(column: pd.Series) -> tuple[pd.Series, list[Fault]]:
 def _add_numbers(table: pd.DataFrame, cells: pd.DataFrame) -> list[Fault]:
     """Add weight and features to the table, and return what is wrong with them."""
     faults: list[Fault] = []
-    if "weight" in cells and not _all_blank(cells["weight"]):
-        table["weight"], faults = numbers(cells["weight"], least=0.0)
+    if "weight" in cells and not _all_blank(column(cells, "weight")):
+        table["weight"], faults = numbers(column(cells, "weight"), least=0.0)
     found = {}
     for name in feature_columns(cells):
-        found[name], wrong = numbers(cells[name])
+        found[name], wrong = numbers(column(cells, name))
         faults += wrong
     table[list(found)] = pd.DataFrame(found)  # at once: one by one fragments a wide table
     return faults
@@ -157,9 +164,8 @@ def _tell_rows_apart(table: pd.DataFrame, records: NDArray[np.int64], form: Form
     """
     if not form.is_wide or "ranking_id" in table:
         return
-    prompt = table["prompt_id"] if "prompt_id" in table else table["prompt"]
-    codes = [np.asarray(column.cat.codes, np.int64) for column in (table["user_id"], prompt)]
-    if len(differing(records, pair_codes(*codes))):
+    prompt = codes_of(table, "prompt_id" if "prompt_id" in table else "prompt")
+    if len(differing(records, pair_codes(codes_of(table, "user_id"), prompt))):
         names = [f"row {record + 1}" for record in range(int(records.max()) + 1)]
         table["ranking_id"] = pd.Categorical.from_codes(records, categories=pd.Index(names))  # type: ignore[arg-type]
 
@@ -171,10 +177,10 @@ def _order(
     if form.is_wide:
         return cells["rank"].to_numpy(np.int64), []
     if form is Form.RANKS:
-        return ranks(cells["rank"])
+        return ranks(column(cells, "rank"))
     if form is Form.CHOICE:
-        return flags(cells["chosen"])
-    scores, faults = numbers(cells["score" if "score" in cells else "rating"], blank=True)
+        return flags(column(cells, "chosen"))
+    scores, faults = numbers(column(cells, "score" if "score" in cells else "rating"), blank=True)
     return ranks_of_scores(scores, ranking), faults
 
 

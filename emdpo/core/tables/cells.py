@@ -10,7 +10,7 @@ import datetime
 import re
 from dataclasses import dataclass, field
 from decimal import Decimal
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import numpy as np
 import pandas as pd
@@ -44,7 +44,7 @@ class Texts:
 
     def array(self) -> NDArray[np.object_]:
         """Return (rows,) texts, None where there is none."""
-        return np.append(self.values, None)[self.codes]
+        return _with_none(self.values)[self.codes]
 
     def series(self) -> pd.Series:
         """Return the texts as a categorical column, which is small and quick to group."""
@@ -55,6 +55,11 @@ class Texts:
         """Return what is wrong with the strange rows."""
         rows = np.fromiter(self.strange, np.int64, len(self.strange))
         return faults_at(rows, column, lambda row: self.strange[row])
+
+
+def column(frame: pd.DataFrame, name: str) -> pd.Series:
+    """Return one column; no name is ever repeated here, so that it is never several."""
+    return cast("pd.Series", frame[name])
 
 
 def text_of(value: object) -> str | None:
@@ -97,7 +102,12 @@ def texts(column: pd.Series) -> Texts:
     merged, values = pd.factorize(written)  # None becomes -1
     rows = np.flatnonzero(np.isin(codes, list(strange))) if strange else []
     reasons = {int(row): strange[int(codes[row])] for row in rows}
-    return Texts(np.append(merged, -1)[codes].astype(np.int64), values, reasons)
+    return Texts(np.append(merged, -1)[codes].astype(np.int64), np.asarray(values), reasons)
+
+
+def _with_none(values: NDArray[np.object_]) -> NDArray[np.object_]:
+    """Return the values and None at the end, where code -1 finds it."""
+    return np.array([*values, None], object)
 
 
 def _distinct(column: pd.Series) -> tuple[NDArray[np.int64], Sequence[object]]:

@@ -9,12 +9,11 @@ import numpy as np
 import pandas as pd
 
 from emdpo.core.rankings import feature_columns
+from emdpo.core.tables.cells import column, faults_at
 from emdpo.core.tables.problems import Fault, show
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
-
-from emdpo.core.tables.cells import faults_at
 
 
 @dataclass(frozen=True)
@@ -30,16 +29,17 @@ class Keys:
 
 def keys_of(table: pd.DataFrame) -> Keys:
     """Return the codes of a table whose ids are categorical and not missing."""
-    user = _codes(table["user_id"])
-    prompt = _codes(table["prompt_id"] if "prompt_id" in table else table["prompt"])
-    response = _codes(table["response_id"] if "response_id" in table else table["response"])
+    user = codes_of(table, "user_id")
+    prompt = codes_of(table, "prompt_id" if "prompt_id" in table else "prompt")
+    response = codes_of(table, "response_id" if "response_id" in table else "response")
     has_ids = "ranking_id" in table
-    ranking = _codes(table["ranking_id"]) if has_ids else pair_codes(user, prompt)
+    ranking = codes_of(table, "ranking_id") if has_ids else pair_codes(user, prompt)
     return Keys(user, prompt, pair_codes(prompt, response), ranking)
 
 
-def _codes(column: pd.Series) -> NDArray[np.int64]:
-    return np.asarray(column.cat.codes, np.int64)
+def codes_of(table: pd.DataFrame, name: str) -> NDArray[np.int64]:
+    """Return the codes of a categorical column."""
+    return np.asarray(column(table, name).cat.codes, np.int64)
 
 
 def pair_codes(first: NDArray[np.int64], second: NDArray[np.int64]) -> NDArray[np.int64]:
@@ -66,56 +66,51 @@ def differing(values: NDArray, group: NDArray[np.int64]) -> NDArray[np.int64]:
 
 def contradictions(table: pd.DataFrame, keys: Keys) -> list[Fault]:
     """Return what makes rankings impossible to read."""
-    first = first_rows(keys.ranking)[keys.ranking]
-    found: list[Fault] = []
-    single = {"user_id": ("users", keys.user), "prompt": ("prompts", keys.prompt)}
-    for column, (what, codes) in single.items():
-        texts = table[column]
-        found += faults_at(
-            differing(codes, keys.ranking),
-            "prompt_id" if column == "prompt" and "prompt_id" in table else column,
-            lambda row, texts=texts, what=what: (
-                f"a ranking with two {what}: {show(texts[first[row]])} and {show(texts[row])}"
-            ),
-        )
+    prompt = "prompt_id" if "prompt_id" in table else "prompt"
+    found = _varying(table, "user_id", keys.user, keys.ranking, "a ranking with two users")
+    found += _varying(table, prompt, keys.prompt, keys.ranking, "a ranking with two prompts")
     if not found:
-        found += _repeated_candidates(table, keys)
-    for column in ("split", "weight"):
-        if column in table:
-            found += _varying(table, column, keys.ranking)
+        found = _repeated_candidates(table, keys)
+    if "split" in table:
+        codes = codes_of(table, "split")
+        found += _varying(table, "split", codes, keys.ranking, "a ranking in two splits")
+    if "weight" in table:
+        weights = table["weight"].to_numpy()
+        found += _varying(table, "weight", weights, keys.ranking, "a ranking with two weights")
     return found
 
 
+def _varying(
+    table: pd.DataFrame, name: str, values: NDArray, ranking: NDArray[np.int64], message: str
+) -> list[Fault]:
+    """Return faults where a column that belongs to the ranking differs between its rows."""
+    cells, first = column(table, name), first_rows(ranking)
+
+    def describe(row: int) -> str:
+        return f"{message}: {show(cells[first[ranking[row]]])} and {show(cells[row])}"
+
+    return faults_at(differing(values, ranking), name, describe)
+
+
 def _repeated_candidates(table: pd.DataFrame, keys: Keys) -> list[Fault]:
-    column = "response_id" if "response_id" in table else "response"
+    name = "response_id" if "response_id" in table else "response"
+    cells = column(table, name)
     again = pd.Series(pair_codes(keys.ranking, keys.response)).duplicated()
     hint = "" if "ranking_id" in table else " (one user, one prompt; ranking_id tells two apart)"
 
     def describe(row: int) -> str:
-        return f"candidate {show(table[column][row])} is twice in a ranking{hint}"
+        return f"candidate {show(cells[row])} is twice in a ranking{hint}"
 
-    return faults_at(np.flatnonzero(again), column, describe)
-
-
-def _varying(table: pd.DataFrame, column: str, ranking: NDArray[np.int64]) -> list[Fault]:
-    values = table[column]
-    codes = _codes(values) if column == "split" else values.to_numpy()
-    first = first_rows(ranking)
-
-    def describe(row: int) -> str:
-        one = values[first[ranking[row]]]
-        return f"two values within a ranking: {show(one)} and {show(values[row])}"
-
-    return faults_at(differing(codes, ranking), column, describe)
+    return faults_at(np.flatnonzero(again), name, describe)
 
 
 def doubtful(table: pd.DataFrame, keys: Keys) -> list[Fault]:
     """Return what can be read but is probably not meant."""
     found: list[Fault] = []
     if "prompt_id" in table:
-        found += _one_text("prompt", keys.prompt, table)
+        found += _one_text(table, "prompt", keys.prompt)
     if "response_id" in table:
-        found += _one_text("response", keys.response, table)
+        found += _one_text(table, "response", keys.response)
     for name in feature_columns(table):
         rows = differing(table[name].to_numpy(), keys.response)
         if len(rows):
@@ -127,10 +122,9 @@ def doubtful(table: pd.DataFrame, keys: Keys) -> list[Fault]:
     return found
 
 
-def _one_text(column: str, ids: NDArray[np.int64], table: pd.DataFrame) -> list[Fault]:
-    rows = differing(_codes(table[column]), ids)
+def _one_text(table: pd.DataFrame, name: str, ids: NDArray[np.int64]) -> list[Fault]:
+    rows = differing(codes_of(table, name), ids)
     if not len(rows):
         return []
-    name = show(table[f"{column}_id"][rows[0]])
-    message = f"{column}_id {name} has two texts; the first one is kept"
-    return [Fault(message, column, int(rows[0]))]
+    shared = show(column(table, f"{name}_id")[rows[0]])
+    return [Fault(f"{name}_id {shared} has two texts; the first is kept", name, int(rows[0]))]

@@ -1,0 +1,75 @@
+"""Choose the number of types, from Python."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from typing import TYPE_CHECKING
+
+from emdpo.core.checks import check_n_types
+from emdpo.core.errors import EmdpoError
+from emdpo.core.features import build_features
+from emdpo.core.selection import Selection, SelectionConfig, select_types
+from emdpo.fitting import FitConfig
+
+if TYPE_CHECKING:
+    from emdpo.core.rankings import Rankings
+
+
+def select(
+    rankings: Rankings,
+    n_types: Iterable[int] = range(1, 7),
+    *,
+    features: str = "auto",
+    l2: float | None = None,
+    restarts: int = 10,
+    max_iter: int = 500,
+    seed: int = 0,
+    progress: Callable[[int, int], None] | None = None,
+) -> Selection:
+    """Return how well each number of types predicts held-out rankings, and a recommendation.
+
+    Parameters
+    ----------
+    rankings : Rankings
+    n_types : iterable of int
+        The K to try, each in 1..N users; 1 is added.
+    features, l2, restarts, max_iter, seed
+        As in `fit`.
+    progress : callable, optional
+        Called with steps done and steps in all.
+
+    Raises
+    ------
+    EmdpoError
+        K out of range, or a setting out of range.
+
+    Examples
+    --------
+    >>> import emdpo
+    >>> rankings = emdpo.load("assets/demo/classroom.csv")
+    >>> emdpo.select(rankings, range(1, 3), restarts=2).table["n_types"].tolist()
+    [1, 2]
+    """
+    numbers = list(n_types)
+    if not numbers:
+        raise EmdpoError("n_types must name at least one number of types")
+    panel = rankings.fitted()
+    check_n_types(max(numbers), panel)
+    check_n_types(min(numbers), panel)
+    default = FitConfig(n_types=1)
+    settings = FitConfig(
+        n_types=max(numbers),
+        features=features,
+        l2=default.l2 if l2 is None else l2,
+        restarts=restarts,
+        max_iter=max_iter,
+        seed=seed,
+    )
+    config = SelectionConfig(
+        l2=settings.l2,
+        restarts=settings.restarts,
+        fold_restarts=min(settings.restarts, SelectionConfig.fold_restarts),
+        max_iter=settings.max_iter,
+        seed=settings.seed,
+    )
+    return select_types(panel, build_features(panel, features), numbers, config, progress)

@@ -1,0 +1,279 @@
+"""The audit: the regret that each discovered type and each observed group suffers by rule."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from emdpo.core.aggregation import rule_policies
+from emdpo.core.errors import EmdpoError
+from emdpo.core.json_values import plain
+from emdpo.core.regret import RegretTable, average_prompts, prompt_regret
+
+if TYPE_CHECKING:
+    import pandas as pd
+    from numpy.typing import NDArray
+
+KINDS = ("plain", "kl", "share")
+"""Plain regret (raw), KL regret, and plain regret as a share of the type's own gain."""
+
+NOT_KNOWN = "not known"
+"""The group of users whose attribute is missing."""
+
+ByRule = Mapping[str, float]
+IntervalByRule = Mapping[str, tuple[float, float]]
+
+
+@dataclass(frozen=True)
+class AuditConfig:
+    """How uncertainty is measured and which groups are shown."""
+
+    min_group: int = 10
+    """Groups with fewer users are suppressed, >= 1."""
+    n_bootstrap: int = 1000
+    """Resamples of users (groups) and of prompts (regret matrix), >= 1."""
+    confidence: float = 0.95
+    """Of the percentile intervals, in (0, 1)."""
+    seed: int = 0
+    """Of the resampling."""
+
+    def __post_init__(self) -> None:
+        if self.min_group < 1 or self.n_bootstrap < 1:
+            raise EmdpoError("min_group and n_bootstrap must be at least 1")
+        if not 0 < self.confidence < 1:
+            raise EmdpoError(f"confidence must be between 0 and 1, got {self.confidence}")
+
+
+@dataclass(frozen=True)
+class GroupRegret:
+    """The mean regret of the people who share an attribute value."""
+
+    attribute: str
+    value: str
+    n: int
+    """Users."""
+    regret: Mapping[str, ByRule]
+    """By kind and rule: mean over users of sum_k r_ik R_k(rule)."""
+    interval: Mapping[str, IntervalByRule]
+    """By kind and rule: percentile bootstrap over users."""
+    type_shares: tuple[float, ...]
+    """(K,) mean responsibility: the group's composition by type."""
+
+
+@dataclass(frozen=True)
+class SuppressedGroup:
+    """A group too small to show."""
+
+    attribute: str
+    value: str
+    n: int
+
+
+@dataclass(frozen=True, eq=False)
+class Audit:
+    """Regret of every aggregation rule for K types and for groups of users."""
+
+    rules: tuple[str, ...]
+    n_users: int
+    n_prompts: int
+    prevalence: NDArray[np.float64]
+    """(K,) weights of the types."""
+    regret: Mapping[str, Mapping[str, NDArray[np.float64]]]
+    """By kind and rule: (K,), raw (plain can be negative); nan where a type has no share."""
+    regret_matrix: NDArray[np.float64]
+    """(K, K) plain regret of type k when served by the policy of type j."""
+    regret_matrix_interval: NDArray[np.float64] | None
+    """(K, K, 2) percentile bootstrap over prompts; None with one prompt."""
+    weights: Mapping[str, NDArray[np.float64] | None]
+    """By rule: (K,) weights on the types' policies (exponents for the consensus)."""
+    duality_gap: Mapping[str, float]
+    """Of mixture and consensus: how far from the optimum they can be, nats."""
+    groups: tuple[GroupRegret, ...]
+    suppressed: tuple[SuppressedGroup, ...]
+    config: AuditConfig
+
+    @property
+    def n_types(self) -> int:
+        """K."""
+        return len(self.prevalence)
+
+    def worst(self, kind: str) -> dict[str, float]:
+        """Return the largest regret over types by rule."""
+        return {rule: float(np.max(values)) for rule, values in self.regret[kind].items()}
+
+    def mean(self, kind: str) -> dict[str, float]:
+        """Return the regret averaged over types by their weights, by rule."""
+        return {rule: float(self.prevalence @ values) for rule, values in self.regret[kind].items()}
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return audit.json (DESIGN section 5) as JSON values; null for what does not exist."""
+        interval = self.regret_matrix_interval
+        return plain(
+            {
+                "n_users": self.n_users,
+                "n_prompts": self.n_prompts,
+                "prevalence": self.prevalence,
+                "regret": self.regret,
+                "regret_matrix": self.regret_matrix,
+                "regret_matrix_interval": interval,
+                "weights": self.weights,
+                "worst": {kind: self.worst(kind) for kind in KINDS},
+                "mean": {kind: self.mean(kind) for kind in KINDS},
+                "duality_gap": self.duality_gap,
+                "groups": [vars(group) for group in self.groups],
+                "suppressed": [vars(group) for group in self.suppressed],
+                "config": vars(self.config),
+            }
+        )
+
+    def to_json(self) -> str:
+        """Return audit.json as text."""
+        return json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
+
+    def to_html(self) -> str:
+        """Return the audit as one self-contained page."""
+        from emdpo.report import audit_page
+
+        return audit_page(self)
+
+
+def audit_types(
+    scores: NDArray[np.float64],
+    pooled_scores: NDArray[np.float64],
+    prompt: NDArray[np.int64],
+    responsibilities: NDArray[np.float64],
+    prevalence: NDArray[np.float64],
+    beta: float,
+    attributes: pd.DataFrame,
+    config: AuditConfig,
+) -> Audit:
+    """Return the audit of every aggregation rule.
+
+    Parameters
+    ----------
+    scores : (K, A)
+        DPO scores of the types on every distinct candidate, nats.
+    pooled_scores : (A,)
+        DPO scores of one model fitted to everybody.
+    prompt : (A,)
+        The prompt of each candidate.
+    responsibilities : (N, K)
+        Posterior of each user.
+    prevalence : (K,)
+        Type weights.
+    beta : float
+        DPO inverse temperature, > 0.
+    attributes : (N rows)
+        One text column per attribute to audit; None = not known.
+    """
+    prompt = np.unique(prompt, return_inverse=True)[1]
+    rules, gaps = rule_policies(scores, pooled_scores, prevalence, prompt, beta)
+    names = tuple(rules)
+    policies = np.stack([rule.policy for rule in rules.values()])  # (J, A)
+    by_prompt = prompt_regret(scores, policies, prompt, beta)
+    table = average_prompts(by_prompt)
+    rng = np.random.default_rng(config.seed)
+    n_types = len(scores)
+    n_prompts = int(prompt.max()) + 1
+    matrix_draws = _prompt_bootstrap(by_prompt.plain[:, :n_types], config, rng)
+    groups, suppressed = _audit_groups(names, table, responsibilities, attributes, config, rng)
+    return Audit(
+        rules=names,
+        n_users=len(responsibilities),
+        n_prompts=n_prompts,
+        prevalence=prevalence,
+        regret={
+            kind: {rule: values[:, j] for j, rule in enumerate(names)}
+            for kind, values in _by_kind(table).items()
+        },
+        regret_matrix=table.plain[:, :n_types],
+        regret_matrix_interval=matrix_draws,
+        weights={name: rule.weights for name, rule in rules.items()},
+        duality_gap=gaps,
+        groups=groups,
+        suppressed=suppressed,
+        config=config,
+    )
+
+
+def _by_kind(table: RegretTable) -> dict[str, NDArray[np.float64]]:
+    return {"plain": table.plain, "kl": table.kl, "share": table.share}
+
+
+def _prompt_bootstrap(
+    plain: NDArray[np.float64], config: AuditConfig, rng: np.random.Generator
+) -> NDArray[np.float64] | None:
+    """Return intervals (K, K, 2) of the mean over prompts of `plain` (K, K, P)."""
+    n_prompts = plain.shape[2]
+    if n_prompts < 2:
+        return None
+    equal = np.full(n_prompts, 1.0 / n_prompts)
+    counts = rng.multinomial(n_prompts, equal, size=config.n_bootstrap)  # (B, P)
+    draws = np.tensordot(counts / n_prompts, plain, axes=(1, 2))  # (B, K, K)
+    return np.moveaxis(np.quantile(draws, _tails(config), axis=0), 0, -1)
+
+
+def _tails(config: AuditConfig) -> tuple[float, float]:
+    tail = (1.0 - config.confidence) / 2
+    return tail, 1.0 - tail
+
+
+def _audit_groups(
+    names: Sequence[str],
+    table: RegretTable,
+    responsibilities: NDArray[np.float64],
+    attributes: pd.DataFrame,
+    config: AuditConfig,
+    rng: np.random.Generator,
+) -> tuple[tuple[GroupRegret, ...], tuple[SuppressedGroup, ...]]:
+    groups: list[GroupRegret] = []
+    suppressed: list[SuppressedGroup] = []
+    for attribute in attributes.columns:
+        known = attributes[attribute].where(attributes[attribute].notna(), NOT_KNOWN).astype(str)
+        values, code = np.unique(known.to_numpy(object).astype(str), return_inverse=True)
+        for index, value in enumerate(values):
+            members = responsibilities[code == index]
+            if len(members) < config.min_group:
+                suppressed.append(SuppressedGroup(str(attribute), str(value), len(members)))
+                continue
+            mean, draws = _mean_and_draws(members, config, rng)
+            regret, interval = _group_regret(names, table, mean, draws, config)
+            shares = tuple(mean.tolist())
+            groups.append(
+                GroupRegret(str(attribute), str(value), len(members), regret, interval, shares)
+            )
+    return tuple(groups), tuple(suppressed)
+
+
+def _mean_and_draws(
+    members: NDArray[np.float64], config: AuditConfig, rng: np.random.Generator
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the mean responsibility (K,) of a group and of its resamples (B, K)."""
+    n = len(members)
+    draws = np.stack(
+        [members[rng.integers(n, size=n)].mean(axis=0) for _ in range(config.n_bootstrap)]
+    )
+    return members.mean(axis=0), draws
+
+
+def _group_regret(
+    names: Sequence[str],
+    table: RegretTable,
+    mean: NDArray[np.float64],
+    draws: NDArray[np.float64],
+    config: AuditConfig,
+) -> tuple[dict[str, ByRule], dict[str, IntervalByRule]]:
+    """Return regret and interval by kind and rule; regret is linear in mean responsibility."""
+    regret: dict[str, ByRule] = {}
+    interval: dict[str, IntervalByRule] = {}
+    for kind, by_type in _by_kind(table).items():
+        point = mean @ by_type  # (J,)
+        low, high = np.quantile(draws @ by_type, _tails(config), axis=0)  # (J,)
+        regret[kind] = dict(zip(names, point.tolist(), strict=True))
+        pairs = zip(low.tolist(), high.tolist(), strict=True)
+        interval[kind] = dict(zip(names, pairs, strict=True))
+    return regret, interval

@@ -1,0 +1,205 @@
+"""How many types: held-out log-likelihood, BIC and the agreement of restarts for each K."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+
+from emdpo.core.em import EMConfig, user_log_likelihoods
+from emdpo.core.information import free_directions
+from emdpo.core.mixture import MixtureFit, fit_mixture
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from emdpo.core.features import FeatureSet
+    from emdpo.core.rankings import Rankings
+
+WITHIN_USERS_SHARE = 0.5
+"""Rankings are held out within users where at least this share of users has two or more."""
+
+
+@dataclass(frozen=True)
+class SelectionConfig:
+    """How the candidates for K are fitted and scored."""
+
+    l2: float
+    """Precision of the prior on theta, >= 0."""
+    restarts: int = 10
+    """Starts of the fit to all rankings."""
+    fold_restarts: int = 4
+    """Starts of each fit that leaves a fold out."""
+    n_folds: int = 4
+    """Parts that rankings (or users) are cut into, >= 2."""
+    max_iter: int = 500
+    """Iterations of each start."""
+    seed: int = 0
+    """Of the folds and of every start."""
+
+
+@dataclass(frozen=True, eq=False)
+class Selection:
+    """One row per K, and the K to use."""
+
+    table: pd.DataFrame
+    """n_types, held_out (nats per ranking), held_out_se (of the difference to the best K), bic,
+    log_likelihood, n_parameters, restart_agreement, n_reached_best, weights, recommended."""
+    n_types: int
+    """The recommendation."""
+    reason: str
+    """Why, in one or two sentences."""
+    held_out: str
+    """`within users` or `across users`."""
+
+
+def select_types(
+    rankings: Rankings,
+    features: FeatureSet,
+    candidates: Iterable[int],
+    config: SelectionConfig,
+    progress: Callable[[int, int], None] | None = None,
+) -> Selection:
+    """Return how well each number of types predicts rankings that it was not fitted to.
+
+    The recommendation is the smallest K whose held-out log-likelihood is within one standard error
+    of the best (Breiman et al. 1984, the one-standard-error rule), where the error is that of the
+    paired difference over users. K = 1 is always in the table: types must earn their place.
+    """
+    numbers = sorted({1, *candidates})
+    numbers = [k for k in numbers if k <= rankings.n_users]
+    folds = held_out_folds(rankings, config)
+    held_out = "within users" if _within_users(rankings) else "across users"
+    steps, done = len(numbers) * (config.n_folds + 1), 0
+    rows, predictive = [], []
+    for n_types in numbers:
+        by_user = np.zeros(rankings.n_users)
+        for fold in range(config.n_folds):
+            by_user += _predictive(rankings, features, n_types, folds == fold, config)
+            done = _report(progress, done, steps)
+        predictive.append(by_user)
+        whole = _fit(rankings, features, n_types, config.restarts, config)
+        done = _report(progress, done, steps)
+        rows.append(_row(rankings, features, n_types, whole))
+    return _recommend(pd.DataFrame(rows), np.stack(predictive), rankings.n_rankings, held_out)
+
+
+def _report(progress: Callable[[int, int], None] | None, done: int, steps: int) -> int:
+    if progress is not None:
+        progress(done + 1, steps)
+    return done + 1
+
+
+def _within_users(rankings: Rankings) -> bool:
+    answers = np.bincount(rankings.user, minlength=rankings.n_users)
+    return bool((answers >= 2).mean() >= WITHIN_USERS_SHARE)
+
+
+def held_out_folds(rankings: Rankings, config: SelectionConfig) -> NDArray[np.int64]:
+    """Return the fold of each ranking, (R,): balanced within users, or whole users at a time."""
+    rng = np.random.default_rng(config.seed)
+    if not _within_users(rankings):
+        return rng.permutation(rankings.n_users)[rankings.user] % config.n_folds
+    shuffled = rng.permutation(rankings.n_rankings)
+    order = shuffled[np.argsort(rankings.user[shuffled], kind="stable")]
+    first_of_user = np.searchsorted(rankings.user[order], np.arange(rankings.n_users))
+    place = np.arange(rankings.n_rankings) - first_of_user[rankings.user[order]]
+    offset = rng.integers(config.n_folds, size=rankings.n_users)
+    folds = np.empty(rankings.n_rankings, np.int64)
+    folds[order] = (place + offset[rankings.user[order]]) % config.n_folds
+    return folds
+
+
+def _fit(
+    rankings: Rankings, features: FeatureSet, n_types: int, restarts: int, config: SelectionConfig
+) -> MixtureFit:
+    return fit_mixture(
+        rankings,
+        features,
+        n_types,
+        l2=config.l2,
+        n_restarts=restarts,
+        seed=config.seed,
+        config=EMConfig(max_iter=config.max_iter),
+    )
+
+
+def _predictive(
+    rankings: Rankings,
+    features: FeatureSet,
+    n_types: int,
+    test: NDArray[np.bool_],
+    config: SelectionConfig,
+) -> NDArray[np.float64]:
+    """Return each user's log P(test rankings | own training rankings), (N,)."""
+    train = rankings.select(~test)
+    state = _fit(
+        train.select(np.ones(train.n_rankings, bool), drop_users=True),
+        features,
+        n_types,
+        config.fold_restarts,
+        config,
+    ).best.state
+    log_prior = state.log_weights + user_log_likelihoods(state.policies, train)
+    log_joint = log_prior + user_log_likelihoods(state.policies, rankings.select(test))
+    return np.logaddexp.reduce(log_joint, axis=1) - np.logaddexp.reduce(log_prior, axis=1)
+
+
+def _row(
+    rankings: Rankings, features: FeatureSet, n_types: int, whole: MixtureFit
+) -> dict[str, object]:
+    state = whole.best.state
+    n_parameters = n_types * free_directions(rankings, features).shape[1] + n_types - 1
+    return {
+        "n_types": n_types,
+        "log_likelihood": state.log_likelihood,
+        "n_parameters": n_parameters,
+        "bic": -2 * state.log_likelihood + n_parameters * np.log(rankings.n_users),
+        "restart_agreement": whole.restart_agreement,
+        "n_starts": len(whole.runs),
+        "n_reached_best": whole.n_reached_best,
+        "stop_reason": whole.stop_reason.value,
+        "weights": np.exp(state.log_weights).tolist(),
+    }
+
+
+def _recommend(
+    table: pd.DataFrame, predictive: NDArray[np.float64], n_rankings: int, held_out: str
+) -> Selection:
+    totals = predictive.sum(axis=1)  # (rows,)
+    best = int(totals.argmax())
+    gap = predictive[best] - predictive  # (rows, N)
+    error = gap.std(axis=1, ddof=1) * np.sqrt(gap.shape[1]) if gap.shape[1] > 1 else gap.sum(axis=1)
+    chosen = int(np.flatnonzero(gap.sum(axis=1) <= error)[0])
+    table.insert(1, "held_out", totals / n_rankings)
+    table.insert(2, "held_out_se", error / n_rankings)
+    table["recommended"] = np.arange(len(table)) == chosen
+    return Selection(
+        table=table,
+        n_types=int(table["n_types"][chosen]),
+        reason=_reason(table, best, chosen, held_out),
+        held_out=held_out,
+    )
+
+
+def _reason(table: pd.DataFrame, best: int, chosen: int, held_out: str) -> str:
+    k, k_best = table["n_types"][chosen], table["n_types"][best]
+    per_ranking = table["held_out"]
+    parts = [
+        f"K = {k} predicts held-out rankings ({held_out}) at {per_ranking[chosen]:.4f} nats each"
+    ]
+    if chosen == best:
+        parts.append("the best of all K tried")
+    else:
+        parts.append(
+            f"within one standard error ({table['held_out_se'][chosen]:.4f}) of the best, "
+            f"K = {k_best} at {per_ranking[best]:.4f}, with fewer types"
+        )
+    if k > 1:
+        parts.append(f"one type for all reaches {per_ranking[0]:.4f}")
+    by_bic = table["n_types"][int(table["bic"].argmin())]
+    parts.append("BIC agrees" if by_bic == k else f"BIC would choose K = {by_bic}")
+    return "; ".join(parts) + "."

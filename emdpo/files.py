@@ -1,0 +1,90 @@
+"""Writing and reading the files of a run folder: whole or not at all, and never a pickle."""
+
+from __future__ import annotations
+
+import json
+import os
+import secrets
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from emdpo.core.errors import RunError
+from emdpo.core.json_values import plain
+
+
+def write_bytes(path: Path, content: bytes) -> None:
+    """Write a file atomically: temporary sibling, flush to disk, rename."""
+    write_with(path, lambda temporary: temporary.write_bytes(content))
+
+
+def write_with(path: Path, write: Callable[[Path], Any]) -> None:
+    """Let `write` fill a temporary sibling, then rename it to `path`."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}.tmp")
+    try:
+        write(temporary)
+        with temporary.open("rb") as stream:
+            os.fsync(stream.fileno())
+        temporary.replace(path)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def write_json(path: Path, value: Mapping[str, Any]) -> None:
+    """Write JSON without NaN: what is not a finite number becomes null."""
+    text = json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False)
+    write_bytes(path, (text + "\n").encode("utf-8", "surrogatepass"))
+
+
+def write_csv(path: Path, table: pd.DataFrame) -> None:
+    """Write a CSV at full float precision; blank = not known."""
+    text = table.to_csv(index=False, lineterminator="\n")
+    write_bytes(path, text.encode("utf-8", "surrogatepass"))
+
+
+def write_parquet(path: Path, table: pd.DataFrame) -> None:
+    """Write a Parquet file."""
+    write_with(path, lambda temporary: table.to_parquet(temporary, index=False))
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return a JSON object.
+
+    Raises
+    ------
+    RunError
+        The file is missing or damaged.
+    """
+    try:
+        value = json.loads(path.read_text("utf-8"))
+    except FileNotFoundError:
+        raise RunError(f"{path.parent}: there is no {path.name}") from None
+    except (OSError, ValueError, RecursionError) as error:
+        raise RunError(f"{path}: cannot be read ({type(error).__name__})") from None
+    if not isinstance(value, dict):
+        raise RunError(f"{path}: is not a JSON object")
+    return value
+
+
+def read_csv(path: Path, text_columns: tuple[str, ...] = ()) -> pd.DataFrame:
+    """Return a CSV of a run; `text_columns` are kept exactly, all others are numbers."""
+    try:
+        table = pd.read_csv(path, dtype=dict.fromkeys(text_columns, str), keep_default_na=False)
+    except FileNotFoundError:
+        raise RunError(f"{path.parent}: there is no {path.name}") from None
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path}: cannot be read ({type(error).__name__})") from None
+    return table
+
+
+def read_parquet(path: Path) -> pd.DataFrame:
+    """Return a Parquet table of a run."""
+    try:
+        return pd.read_parquet(path)
+    except FileNotFoundError:
+        raise RunError(f"{path.parent}: there is no {path.name}") from None
+    except (OSError, ValueError) as error:
+        raise RunError(f"{path}: cannot be read ({type(error).__name__})") from None

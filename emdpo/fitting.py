@@ -1,0 +1,292 @@
+"""Fit preference types to rankings: the main job, from Python."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import asdict, dataclass, field, replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import pandas as pd
+
+from emdpo.core.checks import check_n_types
+from emdpo.core.em import EMConfig, Monitor, StopReason, TraceRow
+from emdpo.core.errors import EmdpoError, NotIdentifiableError
+from emdpo.core.features import FeatureSet, build_features
+from emdpo.core.identifiability import (
+    IdentifiabilityStatement,
+    pairs_only_single_answer,
+    panel_identifiability,
+)
+from emdpo.core.information import Information, observed_information
+from emdpo.core.loglinear import LogLinearPolicies
+from emdpo.core.mixture import LogLinearRun, MixtureFit, fit_mixture
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from numpy.typing import NDArray
+
+    from emdpo.core.rankings import Rankings
+
+POLICY_KINDS = ("loglinear",)
+"""Kinds of type policy that can be fitted."""
+
+
+@dataclass(frozen=True)
+class FitConfig:
+    """Every setting of a fit. Two fits with equal settings and data give the same bytes."""
+
+    n_types: int
+    """K, in 1..N."""
+    policy: str = "loglinear"
+    """Kind of type policy; one of POLICY_KINDS."""
+    features: str = "auto"
+    """auto, items, text or columns."""
+    beta: float = 0.1
+    """DPO inverse temperature, > 0; higher stays nearer the reference. Enters only the policies."""
+    l2: float = 1.0
+    """Precision of the normal prior on theta in standardised units, >= 0 (docs/choices.md)."""
+    restarts: int = 10
+    """Starts of EM, >= 1; the best is kept."""
+    max_iter: int = 500
+    """Iterations of each start, >= 0."""
+    seed: int = 0
+    """Seed of every random draw, >= 0."""
+
+    def __post_init__(self) -> None:
+        if self.policy not in POLICY_KINDS:
+            raise EmdpoError(f"policy must be {' or '.join(POLICY_KINDS)}, got {self.policy!r}")
+        for name, least in (("n_types", 1), ("restarts", 1), ("max_iter", 0), ("seed", 0)):
+            value = getattr(self, name)
+            if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+                raise EmdpoError(f"{name} must be a whole number of at least {least}, got {value}")
+        if not (np.isfinite(self.beta) and self.beta > 0):
+            raise EmdpoError(f"beta must be a number above 0, got {self.beta}")
+        if not (np.isfinite(self.l2) and self.l2 >= 0):
+            raise EmdpoError(f"l2 must be a number of at least 0, got {self.l2}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the settings as JSON values."""
+        return asdict(self)
+
+
+@dataclass(frozen=True)
+class Restarts:
+    """What the starts of EM say about the fit."""
+
+    n_starts: int
+    """Starts run; 1 for one type, which has one optimum."""
+    n_reached_best: int
+    """Starts that ended at the best optimum (within 0.01 nats)."""
+    agreement: float | None
+    """Mean adjusted Rand index of the next best starts with the best; None with one start."""
+
+
+@dataclass(frozen=True, eq=False)
+class Fit:
+    """K preference types found in N users' rankings, largest first."""
+
+    rankings: Rankings
+    """The rankings fitted."""
+    config: FitConfig
+    policies: LogLinearPolicies
+    """The type policies; `policies.candidate_scores()` is (K, A)."""
+    pooled: LogLinearPolicies
+    """One policy fitted to everybody, as plain DPO would be (K = 1)."""
+    weights: NDArray[np.float64]
+    """(K,) share of users of each type."""
+    responsibilities: NDArray[np.float64]
+    """(N, K) posterior probability of each type for each user."""
+    log_likelihood: float
+    """Observed, unpenalised, in nats, on the rankings fitted."""
+    trace: tuple[TraceRow, ...]
+    """Every iteration of every start."""
+    stop_reason: StopReason
+    n_iter: int
+    """Iterations of the best start."""
+    remaining_gain: float
+    """Estimated nats still to be gained; nan where unknown."""
+    restarts: Restarts
+    information: Information
+    identifiability: IdentifiabilityStatement
+    data_sha256: str
+    """Fingerprint of the rankings fitted (`data_fingerprint`)."""
+    versions: Mapping[str, str] = field(default_factory=dict)
+    """Versions of emdpo, Python and the numerical libraries that made the fit."""
+
+    @property
+    def n_types(self) -> int:
+        """K."""
+        return self.config.n_types
+
+    @property
+    def features(self) -> FeatureSet:
+        """The features that the policies read."""
+        return self.policies.features
+
+    def save(self, folder: str | Path) -> Path:
+        """Write the run folder (DESIGN section 5) and return its path."""
+        from emdpo.runs import save_fit
+
+        return save_fit(self, folder)
+
+    def trace_table(self) -> pd.DataFrame:
+        """Return trace.csv: restart, iteration, log_likelihood, weight_1 .. weight_K."""
+        columns = ["restart", "iteration", "log_likelihood"]
+        weights = np.array([row.weights for row in self.trace]).reshape(-1, self.n_types)
+        table = pd.DataFrame([row[:3] for row in self.trace], columns=columns)
+        return table.assign(**{f"weight_{k + 1}": weights[:, k] for k in range(self.n_types)})
+
+    def responsibility_table(self) -> pd.DataFrame:
+        """Return responsibilities.csv: user_id, type_1 .. type_K."""
+        names = [f"type_{k + 1}" for k in range(self.n_types)]
+        table = pd.DataFrame(self.responsibilities, columns=names)
+        table.insert(0, "user_id", self.rankings.users.index)
+        return table
+
+
+def fit(
+    rankings: Rankings,
+    n_types: int,
+    *,
+    force: bool = False,
+    monitor: Monitor | None = None,
+    finished: Mapping[int, LogLinearRun] | None = None,
+    on_finished: Callable[[int, LogLinearRun], None] | None = None,
+    feature_set: FeatureSet | None = None,
+    **settings: Any,
+) -> Fit:
+    """Return the preference types behind rankings, found by EM-DPO.
+
+    Parameters
+    ----------
+    rankings : Rankings
+        What `load` returned. Rankings that `split` holds out are left out.
+    n_types : int
+        K, in 1..N users.
+    force : bool
+        Fit more than one type even where the rankings cannot tell types apart.
+    monitor : callable, optional
+        Called with a TraceRow after every iteration; returning true cancels the fit.
+    finished, on_finished, feature_set
+        Starts (and features) taken over from an interrupted fit, and a call after each start.
+    **settings
+        Any other field of `FitConfig`: features, beta, l2, restarts, max_iter, seed, policy.
+
+    Returns
+    -------
+    Fit
+        Types numbered by falling weight.
+
+    Raises
+    ------
+    EmdpoError
+        A setting out of range, more types than users, features that the data lack.
+    NotIdentifiableError
+        K > 1 with one pair per user (a half-and-half mixture of theta and -theta would answer
+        every pair 50/50), unless `force`.
+
+    Notes
+    -----
+    EM-DPO: Chidambaram, Seetharaman, Syrgkanis, AISTATS 2026, arXiv 2510.15716. Pairwise
+    likelihoods are replaced by Plackett-Luce.
+
+    Examples
+    --------
+    >>> import emdpo
+    >>> rankings = emdpo.load("assets/demo/rankings.csv")
+    >>> found = emdpo.fit(rankings, n_types=3, restarts=2, seed=0)
+    >>> found.stop_reason.value, found.weights.round(1).tolist()
+    ('converged', [0.5, 0.3, 0.2])
+    """
+    config = FitConfig(n_types=n_types, **settings)
+    panel = rankings.fitted()
+    check_n_types(n_types, panel)
+    if n_types > 1 and not force and pairs_only_single_answer(panel):
+        raise NotIdentifiableError(
+            "one pair per user cannot tell types apart: a half-and-half mixture of opposite types "
+            "answers every pair 50/50; collect lists of three or more, or several answers per "
+            "user, or pass force (--force) to fit all the same"
+        )
+    features = feature_set or build_features(panel, config.features)
+    mixture = _fit(panel, features, config, monitor, finished, on_finished)
+    pooled = _fit(panel, features, replace(config, n_types=1)) if n_types > 1 else mixture
+    return _assemble(panel, config, mixture, pooled)
+
+
+def _fit(
+    panel: Rankings,
+    features: FeatureSet,
+    config: FitConfig,
+    monitor: Monitor | None = None,
+    finished: Mapping[int, LogLinearRun] | None = None,
+    on_finished: Callable[[int, LogLinearRun], None] | None = None,
+) -> MixtureFit:
+    return fit_mixture(
+        panel,
+        features,
+        config.n_types,
+        l2=config.l2,
+        n_restarts=config.restarts,
+        seed=config.seed,
+        config=EMConfig(max_iter=config.max_iter),
+        monitor=monitor,
+        finished=finished,
+        on_finished=on_finished,
+    )
+
+
+def _assemble(panel: Rankings, config: FitConfig, mixture: MixtureFit, pooled: MixtureFit) -> Fit:
+    state = mixture.best.state
+    starts = Restarts(len(mixture.runs), mixture.n_reached_best, mixture.restart_agreement)
+    return Fit(
+        rankings=panel,
+        config=config,
+        policies=state.policies,
+        pooled=pooled.best.state.policies,
+        weights=np.exp(state.log_weights),
+        responsibilities=np.exp(state.log_resp),
+        log_likelihood=state.log_likelihood,
+        trace=mixture.trace,
+        stop_reason=mixture.stop_reason,
+        n_iter=max(len(mixture.best.trace) - 1, 0),
+        remaining_gain=mixture.best.remaining_gain,
+        restarts=starts,
+        information=observed_information(state, panel),
+        identifiability=panel_identifiability(panel),
+        data_sha256=data_fingerprint(panel),
+        versions=library_versions(),
+    )
+
+
+def data_fingerprint(rankings: Rankings) -> str:
+    """Return the SHA-256 of the rankings' canonical content, whatever file format they came in."""
+    digest = hashlib.sha256()
+    for array in (rankings.offsets, rankings.ranks, rankings.candidate, rankings.user):
+        digest.update(np.ascontiguousarray(array, np.int64).tobytes())
+    digest.update(np.ascontiguousarray(rankings.weight).tobytes())
+    for table in (rankings.users.reset_index(), rankings.prompts, rankings.candidates):
+        for name in table.columns:
+            column = table[name]
+            digest.update(f"\0{name}\0".encode())
+            if pd.api.types.is_numeric_dtype(column.dtype):
+                digest.update(np.ascontiguousarray(column, np.float64).tobytes())
+            else:
+                digest.update("\0".join(map(repr, column)).encode("utf-8", "surrogatepass"))
+    return digest.hexdigest()
+
+
+def library_versions() -> dict[str, str]:
+    """Return the versions that a fit depends on."""
+    import platform
+    from importlib.metadata import PackageNotFoundError, version
+
+    versions = {"python": platform.python_version()}
+    for package in ("emdpo", "numpy", "scipy", "pandas", "scikit-learn"):
+        try:
+            versions[package] = version(package)
+        except PackageNotFoundError:
+            versions[package] = "not installed"
+    return versions
