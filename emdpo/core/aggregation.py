@@ -134,8 +134,7 @@ def min_max_regret_mixture(
     least = _solve_lp(np.eye(n_policies + 1)[-1], above, 0.0, n_policies)
     weights, adversary = _to_simplex(least.x[:-1]), _to_simplex(-least.ineqlin.marginals)
     means = np.average(scaled, axis=0, weights=prevalence)  # (J,)
-    limit = least.fun + 0.1 * LP_TOLERANCE
-    kindest = _to_simplex(_solve_lp(means, scaled, limit, n_policies).x)
+    kindest = _to_simplex(_solve_lp(means, scaled, least.fun + 0.1 * LP_TOLERANCE, n_policies).x)
     if means @ kindest < means @ weights - TIE:
         weights = kindest
     solution = _bracketed(matrix, weights, adversary)
