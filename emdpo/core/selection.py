@@ -11,6 +11,7 @@ import pandas as pd
 
 from emdpo.core.em import EMConfig, user_log_likelihoods
 from emdpo.core.information import free_directions
+from emdpo.core.json_values import plain
 from emdpo.core.mixture import MixtureFit, fit_mixture
 
 if TYPE_CHECKING:
@@ -54,6 +55,17 @@ class Selection:
     """Why, in one or two sentences."""
     held_out: str
     """`within users` or `across users`."""
+
+    def to_dict(self) -> dict[str, object]:
+        """Return the selection as JSON values."""
+        return plain(
+            {
+                "recommended": self.n_types,
+                "reason": self.reason,
+                "held_out": self.held_out,
+                "table": self.table.to_dict("records"),
+            }
+        )
 
 
 def select_types(

@@ -1,0 +1,331 @@
+"""The command line: `emdpo check | fit | select | audit | demo | app` (DESIGN section 5).
+
+argparse rather than typer: `audit --json` takes a file or nothing, and a usage error must be one
+`error:` line with exit code 2. Both are plain argparse; each needs a trick with typer.
+
+Exit codes: 0 done, 2 bad input or usage (one `error: ...` line on stderr), 1 anything else.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+import traceback
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+
+from emdpo.core.errors import EmdpoError
+
+if TYPE_CHECKING:
+    from emdpo.core.rankings import Rankings
+    from emdpo.fitting import Fit
+
+DONE, FAILED, BAD_INPUT = 0, 1, 2
+
+
+class _Parser(argparse.ArgumentParser):
+    """Reports a usage error as one line."""
+
+    def error(self, message: str) -> NoReturn:
+        _say(f"error: {message} (see {self.prog} --help)", sys.stderr)
+        sys.exit(BAD_INPUT)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run a command and return its exit code."""
+    options = build_parser().parse_args(arguments)
+    try:
+        return options.run(options)
+    except EmdpoError as error:
+        _say(f"error: {_one_line(error)}", sys.stderr)
+        return BAD_INPUT
+    except KeyboardInterrupt:
+        _say("error: interrupted", sys.stderr)
+        return FAILED
+    except BrokenPipeError:
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115, PTH123 - no reader
+        return FAILED
+    except Exception as error:  # noqa: BLE001 - the last resort, so that users get one line
+        if os.environ.get("EMDPO_DEBUG"):
+            traceback.print_exc()
+        hint = "set EMDPO_DEBUG=1 for the traceback"
+        _say(f"error: unexpected {type(error).__name__}: {_one_line(error)} ({hint})", sys.stderr)
+        return FAILED
+
+
+def build_parser() -> argparse.ArgumentParser:
+    """Return the parser of every command."""
+    parser = _Parser(prog="emdpo", description=__doc__.splitlines()[0])
+    commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
+    _add_check(commands)
+    _add_fit(commands)
+    _add_select(commands)
+    _add_audit(commands)
+    _add_demo(commands)
+    _add_app(commands)
+    return parser
+
+
+def _command(commands: Any, name: str, run: Any, summary: str) -> argparse.ArgumentParser:
+    parser = commands.add_parser(name, help=summary, description=summary)
+    parser.set_defaults(run=run)
+    return parser
+
+
+def _add_input(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("file", metavar="FILE", help="rankings: .csv, .tsv, .jsonl or .parquet")
+    parser.add_argument("--users", metavar="FILE", help="second file: user_id and attributes")
+
+
+def _add_json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print the result as JSON")
+
+
+def _add_fitting(parser: argparse.ArgumentParser) -> None:
+    from emdpo.fitting import FitConfig
+
+    default = FitConfig(n_types=1)
+    kinds = ["auto", "items", "text", "columns"]
+    parser.add_argument("--features", choices=kinds, default=default.features)
+    parser.add_argument("--l2", type=float, default=default.l2, help="prior precision of theta")
+    parser.add_argument("--restarts", type=int, default=default.restarts, help="starts of EM")
+    parser.add_argument("--max-iter", type=int, default=default.max_iter, help="per start")
+    parser.add_argument("--seed", type=int, default=default.seed)
+
+
+def _add_check(commands: Any) -> None:
+    parser = _command(commands, "check", _check, "Say what is in a file and what is wrong with it.")
+    _add_input(parser)
+    _add_json(parser)
+
+
+def _add_fit(commands: Any) -> None:
+    from emdpo.fitting import POLICY_KINDS
+
+    parser = _command(commands, "fit", _fit, "Find the preference types behind rankings.")
+    _add_input(parser)
+    parser.add_argument("--types", type=int, required=True, metavar="K", help="number of types")
+    parser.add_argument("--out", required=True, metavar="RUN", help="run folder to write")
+    parser.add_argument("--policy", choices=POLICY_KINDS, default=POLICY_KINDS[0])
+    parser.add_argument("--beta", type=float, default=0.1, help="DPO inverse temperature")
+    _add_fitting(parser)
+    parser.add_argument("--resume", action="store_true", help="go on with an interrupted fit")
+    parser.add_argument("--force", action="store_true", help="fit even what cannot be identified")
+    _add_json(parser)
+
+
+def _add_select(commands: Any) -> None:
+    parser = _command(commands, "select", _select, "Choose the number of types.")
+    _add_input(parser)
+    parser.add_argument("--types", type=_numbers, default="1:6", metavar="A:B", help="default 1:6")
+    _add_fitting(parser)
+    _add_json(parser)
+
+
+def _add_audit(commands: Any) -> None:
+    parser = _command(commands, "audit", _audit, "Audit a run: regret by type and by group.")
+    parser.add_argument("folder", metavar="RUN", help="a finished run folder")
+    parser.add_argument("--groups", type=_names, metavar="A,B", help="attributes; all by default")
+    parser.add_argument("--min-group", type=int, default=10, help="smaller groups are suppressed")
+    parser.add_argument("--bootstrap", type=int, default=1000, help="resamples")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--json", nargs="?", const="-", metavar="FILE", help="write audit.json to FILE or print it"
+    )
+    parser.add_argument("--report", metavar="FILE.html", help="write a self-contained report")
+
+
+def _add_demo(commands: Any) -> None:
+    parser = _command(commands, "demo", _demo, "Fit and audit the embedded, simulated demo data.")
+    parser.add_argument("--out", required=True, metavar="RUN", help="run folder to write")
+    _add_json(parser)
+
+
+def _add_app(commands: Any) -> None:
+    parser = _command(commands, "app", _app, "Serve the page.")
+    parser.add_argument("--host", default=os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"))
+    parser.add_argument("--port", type=int, help="default: the first free port from 7860")
+    _add_json(parser)
+
+
+def _numbers(text: str) -> list[int]:
+    """Read 1:6, 3 or 1,2,4; a range includes both ends."""
+    try:
+        if ":" in text:
+            first, last = map(int, text.split(":"))
+            numbers = list(range(first, last + 1))
+        else:
+            numbers = [int(part) for part in text.split(",")]
+    except ValueError:
+        numbers = []
+    if not numbers or min(numbers) < 1:
+        raise argparse.ArgumentTypeError(f"expected A:B with 1 <= A <= B, got {text!r}")
+    return numbers
+
+
+def _names(text: str) -> list[str]:
+    return [name.strip() for name in text.split(",") if name.strip()]
+
+
+def _check(options: argparse.Namespace) -> int:
+    from emdpo.core.checks import check
+
+    report = check(options.file, users=options.users)
+    if options.json:
+        _print_json(report.to_dict())
+    elif report.summary is not None or len(report.errors) > 1:
+        _say(report.to_text())
+    if report.errors:
+        _say(f"error: {_one_line(report.errors[0].error())}", sys.stderr)
+        return BAD_INPUT
+    return DONE
+
+
+def _load(options: argparse.Namespace) -> Rankings:
+    from emdpo.core.readers import load
+
+    return load(options.file, users=options.users)
+
+
+def _fit(options: argparse.Namespace) -> int:
+    from emdpo.fitting import FitConfig
+    from emdpo.resuming import fit_in_folder, is_finished
+
+    config = FitConfig(
+        n_types=options.types,
+        policy=options.policy,
+        features=options.features,
+        beta=options.beta,
+        l2=options.l2,
+        restarts=options.restarts,
+        max_iter=options.max_iter,
+        seed=options.seed,
+    )
+    run = Path(options.out)
+    already = options.resume and is_finished(run)
+    found = fit_in_folder(_load(options), config, run, resume=options.resume, force=options.force)
+    if already and not options.json:
+        _say(f"{run} is finished already; nothing to do")
+    return _tell_fit(found, run, options.json)
+
+
+def _tell_fit(found: Fit, run: Path, as_json: bool) -> int:
+    from emdpo.runs import summary
+    from emdpo.telling import fit_text
+
+    if as_json:
+        _print_json({"run": str(run), **summary(found)})
+    else:
+        _say(fit_text(found, run))
+    return DONE
+
+
+def _select(options: argparse.Namespace) -> int:
+    from emdpo.choosing import select
+    from emdpo.telling import selection_text
+
+    selection = select(
+        _load(options),
+        options.types,
+        features=options.features,
+        l2=options.l2,
+        restarts=options.restarts,
+        max_iter=options.max_iter,
+        seed=options.seed,
+        progress=_progress if sys.stderr.isatty() else None,
+    )
+    if options.json:
+        _print_json(selection.to_dict())
+    else:
+        _say(selection_text(selection))
+    return DONE
+
+
+def _progress(done: int, steps: int) -> None:
+    end = "\n" if done == steps else ""
+    sys.stderr.write(f"\r{done} of {steps} fits{end}")
+    sys.stderr.flush()
+
+
+def _audit(options: argparse.Namespace) -> int:
+    from emdpo.auditing import audit, save_audit
+    from emdpo.files import write_bytes
+    from emdpo.report import audit_page
+    from emdpo.runs import load_fit
+    from emdpo.telling import audit_text
+
+    found = load_fit(options.folder)
+    result = audit(
+        found,
+        options.groups,
+        min_group=options.min_group,
+        n_bootstrap=options.bootstrap,
+        seed=options.seed,
+    )
+    save_audit(result, options.folder)
+    if options.report:
+        page = audit_page(result, found)
+        _write(options.report, lambda path: write_bytes(path, page.encode("utf-8", "replace")))
+    if options.json == "-":
+        _say(result.to_json())
+        return DONE
+    if options.json:
+        text = result.to_json() + "\n"
+        _write(options.json, lambda path: write_bytes(path, text.encode("utf-8", "replace")))
+    _say(audit_text(result, options.folder))
+    return DONE
+
+
+def _write(target: str, write: Any) -> None:
+    path = Path(target)
+    if path.is_dir() or not path.parent.is_dir():
+        raise EmdpoError(f"{target}: not a file in an existing folder")
+    try:
+        write(path)
+    except OSError as error:
+        raise EmdpoError(f"{target}: cannot be written ({error.strerror})") from None
+
+
+def _demo(options: argparse.Namespace) -> int:
+    from emdpo.auditing import audit, save_audit
+    from emdpo.core.readers import load
+    from emdpo.demo import DEMO_TYPES, demo_file
+    from emdpo.fitting import FitConfig
+    from emdpo.resuming import fit_in_folder
+
+    run = Path(options.out)
+    found = fit_in_folder(load(demo_file()), FitConfig(n_types=DEMO_TYPES), run)
+    save_audit(audit(found), run)
+    return _tell_fit(found, run, options.json)
+
+
+def _app(options: argparse.Namespace) -> int:
+    try:
+        from emdpo.ui.app import launch
+    except ModuleNotFoundError as error:
+        if error.name != "gradio":
+            raise
+        raise EmdpoError("the page needs gradio: pip install 'emdpo[app]'") from None
+    launch(options.host, options.port)
+    return DONE
+
+
+def _one_line(error: BaseException) -> str:
+    return " ".join(str(error).split())
+
+
+def _print_json(value: dict[str, Any]) -> None:
+    from emdpo.core.json_values import plain
+
+    _say(json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False))
+
+
+def _say(text: str, stream: Any = None) -> None:
+    """Write a line; what the terminal's encoding lacks is replaced, never an error."""
+    stream = stream or sys.stdout
+    encoding = stream.encoding or "utf-8"
+    stream.write(text.encode(encoding, "replace").decode(encoding) + "\n")
+    stream.flush()

@@ -1,0 +1,26 @@
+"""Where the embedded demo data lie."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from emdpo.core.errors import EmdpoError
+
+DEMO_TYPES = 3
+"""Types planted in the simulated rankings."""
+
+
+def demo_file(name: str = "rankings.csv") -> Path:
+    """Return the path of a demo file: rankings.csv, truth.csv or classroom.csv.
+
+    Raises
+    ------
+    EmdpoError
+        The package was installed without the demo data.
+    """
+    package = Path(__file__).parent
+    for assets in (package / "assets", package.parent / "assets"):
+        path = assets / "demo" / name
+        if path.exists():
+            return path
+    raise EmdpoError(f"the demo file {name} is not installed; run from a clone of the project")

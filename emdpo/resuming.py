@@ -1,0 +1,222 @@
+"""Fit into a run folder so that nothing is lost: finished starts are kept, progress is logged.
+
+Every start of EM draws from its own random stream and is saved when it ends, so that a resumed fit
+repeats at most the start under way and ends with the same bytes as an uninterrupted one.
+"""
+
+from __future__ import annotations
+
+import json
+import shutil
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from emdpo import files
+from emdpo.core.em import EMRun, StopReason, TraceRow, evaluate
+from emdpo.core.errors import EmdpoError, RunError
+from emdpo.core.features import FeatureSet, build_features
+from emdpo.core.loglinear import LogLinearPolicies
+from emdpo.core.mixture import LogLinearRun
+from emdpo.core.rankings import Rankings
+from emdpo.fitting import Fit, FitConfig, data_fingerprint, fit
+from emdpo.runs import load_fit, save_fit
+
+STATE, PROGRESS, STOP = "state", "progress.jsonl", "stop"
+
+
+def fit_in_folder(
+    rankings: Rankings,
+    config: FitConfig,
+    folder: str | Path,
+    *,
+    resume: bool = False,
+    force: bool = False,
+) -> Fit:
+    """Return the fit, written to a run folder; stops within an iteration if RUN/stop appears.
+
+    Parameters
+    ----------
+    rankings : Rankings
+    config : FitConfig
+    folder : path
+        New, empty, or with files of other names; with `resume`, that of an interrupted fit.
+    resume : bool
+        Go on where an interrupted fit with the same data and settings left off. A finished run is
+        returned as it is; a folder where nothing was started begins the fit.
+    force : bool
+        As in `fit`.
+
+    Raises
+    ------
+    RunError
+        The folder holds a run and `resume` is not set, or holds one of other data or settings.
+    """
+    run = Path(folder)
+    panel = rankings.fitted()
+    identity = {"config": config.to_dict(), "data_sha256": data_fingerprint(panel)}
+    if (run / "fit.json").exists() or (run / STATE).exists():
+        _check_resumable(run, identity, resume)
+        if is_finished(run):
+            return load_fit(run)
+    with _progress(run) as log:
+        return _fit(panel, config, run, identity, log, force)
+
+
+def is_finished(run: Path) -> bool:
+    """Return whether the folder holds a fit that ran to its end, not a cancelled one."""
+    if not (run / "fit.json").exists():
+        return False
+    return files.read_json(run / "fit.json").get("stop_reason") != StopReason.CANCELLED.value
+
+
+def _check_resumable(run: Path, identity: dict[str, Any], resume: bool) -> None:
+    if not resume:
+        kind = "a finished" if is_finished(run) else "an interrupted"
+        raise RunError(f"{run} already holds {kind} run; choose another --out or add --resume")
+    source = run / STATE / "identity.json"
+    held = files.read_json(source if source.exists() else run / "fit.json")
+    wanted = files.plain(identity)
+    if held.get("data_sha256") != wanted["data_sha256"]:
+        raise RunError(f"{run} was fitted to other data; choose another --out")
+    changed = [key for key, value in wanted["config"].items() if held["config"].get(key) != value]
+    if changed:
+        key = changed[0]
+        raise RunError(
+            f"{run} was begun with {key} = {held['config'].get(key)}, not "
+            f"{wanted['config'][key]}; choose another --out"
+        )
+
+
+class ProgressLog:
+    """Appends one JSON object a line to progress.jsonl, for whoever watches the run."""
+
+    def __init__(self, path: Path) -> None:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        self._stream = path.open("a", encoding="utf-8")
+
+    def write(self, event: str, **facts: Any) -> None:
+        """Append an event with the time in seconds since the epoch."""
+        line = {"event": event, "time": round(time.time(), 3), **files.plain(facts)}
+        self._stream.write(json.dumps(line, allow_nan=False) + "\n")
+        self._stream.flush()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._stream.close()
+
+
+@contextmanager
+def _progress(run: Path) -> Iterator[ProgressLog]:
+    try:
+        log = ProgressLog(run / PROGRESS)
+    except OSError as error:
+        raise RunError(f"{run}: cannot be written to ({error.strerror})") from None
+    try:
+        yield log
+    except EmdpoError as error:
+        log.write("failed", message=str(error))
+        raise
+    finally:
+        log.close()
+
+
+def _fit(
+    panel: Rankings,
+    config: FitConfig,
+    run: Path,
+    identity: dict[str, Any],
+    log: ProgressLog,
+    force: bool,
+) -> Fit:
+    began = time.monotonic()
+    (run / STOP).unlink(missing_ok=True)
+    (run / "fit.json").unlink(missing_ok=True)  # of a cancelled run that goes on
+    files.write_json(run / STATE / "identity.json", identity)
+    log.write(
+        "started",
+        n_users=panel.n_users,
+        n_rankings=panel.n_rankings,
+        n_rows=panel.n_rows,
+        n_types=config.n_types,
+        restarts=config.restarts,
+        max_iter=config.max_iter,
+    )
+
+    def monitor(row: TraceRow) -> bool:
+        log.write("iteration", **row._asdict())
+        return (run / STOP).exists()
+
+    def on_finished(restart: int, outcome: LogLinearRun) -> None:
+        save_restart(run, restart, outcome)
+        likelihood = outcome.state.log_likelihood
+        reason = outcome.stop_reason.value
+        log.write("restart", restart=restart, log_likelihood=likelihood, stop_reason=reason)
+
+    settings = config.to_dict()
+    features = build_features(panel, config.features)
+    found = fit(
+        panel,
+        settings.pop("n_types"),
+        force=force,
+        monitor=monitor,
+        finished=load_restarts(run, panel, features, config),
+        on_finished=on_finished,
+        feature_set=features,
+        **settings,
+    )
+    save_fit(found, run)
+    if found.stop_reason is not StopReason.CANCELLED:
+        shutil.rmtree(run / STATE)
+    log.write(
+        "finished",
+        stop_reason=found.stop_reason.value,
+        log_likelihood=found.log_likelihood,
+        seconds=round(time.monotonic() - began, 3),
+    )
+    return found
+
+
+def save_restart(run: Path, restart: int, outcome: LogLinearRun) -> None:
+    """Keep a finished start: its parameters at full precision and its trace."""
+    state = outcome.state
+    value = {
+        "theta": state.policies.theta,
+        "log_weights": state.log_weights,
+        "stop_reason": outcome.stop_reason.value,
+        "remaining_gain": outcome.remaining_gain,
+        "trace": [row._asdict() for row in outcome.trace],
+    }
+    files.write_json(run / STATE / f"restart-{restart:04d}.json", value)
+
+
+def load_restarts(
+    run: Path, panel: Rankings, features: FeatureSet, config: FitConfig
+) -> dict[int, LogLinearRun]:
+    """Return the finished starts of an interrupted fit, by number; a damaged one is run again."""
+    found = {}
+    for path in sorted((run / STATE).glob("restart-*.json")):
+        try:
+            outcome = _restart(files.read_json(path), panel, features, config)
+        except (RunError, KeyError, TypeError, ValueError):
+            continue
+        found[int(path.stem.removeprefix("restart-"))] = outcome
+    return found
+
+
+def _restart(
+    held: dict[str, Any], panel: Rankings, features: FeatureSet, config: FitConfig
+) -> LogLinearRun:
+    policies = LogLinearPolicies(features, np.array(held["theta"], float), config.l2)
+    gain = held["remaining_gain"]
+    rows = [TraceRow(**row) for row in held["trace"]]
+    return EMRun(
+        state=evaluate(policies, panel, np.array(held["log_weights"], float)),
+        trace=tuple(row._replace(weights=tuple(row.weights)) for row in rows),
+        stop_reason=StopReason(held["stop_reason"]),
+        remaining_gain=np.nan if gain is None else gain,
+    )

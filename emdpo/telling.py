@@ -1,0 +1,70 @@
+"""Results in plain text, for a terminal."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from emdpo.core.features import describe_preferences
+
+if TYPE_CHECKING:
+    from emdpo.core.audit import Audit
+    from emdpo.core.selection import Selection
+    from emdpo.fitting import Fit
+
+
+def fit_text(fit: Fit, run: Path) -> str:
+    """Return what a fit found, in a dozen lines."""
+    data, starts = fit.rankings, fit.restarts
+    lines = [
+        f"{fit.n_types} types behind {data.n_rankings:,} rankings by {data.n_users:,} users; "
+        f"features: {fit.features.kind} ({fit.features.reason})"
+    ]
+    for k in range(fit.n_types):
+        wishes = describe_preferences(fit.features, fit.policies.theta[k], top=3)
+        words = "; ".join(phrase for phrase, _ in wishes) or "no preference"
+        lines.append(f"  Type {k + 1}  {fit.weights[k]:6.1%}  {words}")
+    lines.append(
+        f"log-likelihood {fit.log_likelihood:,.3f}, {fit.stop_reason.value}; "
+        f"{starts.n_reached_best} of {starts.n_starts} starts reached this optimum"
+    )
+    lines += [f"identifiability: {fit.identifiability.verdict}", f"run folder: {run}"]
+    return "\n".join(lines)
+
+
+def selection_text(selection: Selection) -> str:
+    """Return the table of K and the recommendation."""
+    columns = ["n_types", "held_out", "held_out_se", "bic", "restart_agreement", "n_reached_best"]
+    table = selection.table[columns].copy()
+    table["n_types"] = [
+        f"{k}{' *' if k == selection.n_types else ''}" for k in selection.table["n_types"]
+    ]
+    formats = {"held_out": "{:.4f}", "held_out_se": "{:.4f}", "bic": "{:.1f}"}
+    formats["restart_agreement"] = "{:.2f}"
+    formatters = {name: form.format for name, form in formats.items()}
+    text = table.to_string(index=False, formatters=formatters, na_rep="-")
+    note = "held_out: nats per ranking; held_out_se: of the difference to the best K"
+    return f"{text}\n{note}\nrecommended: {selection.reason}"
+
+
+def audit_text(result: Audit, run: str | Path) -> str:
+    """Return worst and mean regret share by rule, and the worst group under three rules."""
+    lines = [
+        f"{'rule':<12}{'worst type':>12}{'mean':>9}   regret share (0% own model, 100% untuned)"
+    ]
+    worst, mean = result.worst("share"), result.mean("share")
+    for rule in result.rules:
+        lines.append(f"{rule:<12}{worst[rule]:>12.0%}{mean[rule]:>9.0%}")
+    for rule in ("pooled", "mixture", "consensus"):
+        group = max(result.groups, key=lambda group: group.regret["share"][rule], default=None)
+        if group is not None:
+            low, high = group.interval["share"][rule]
+            lines.append(
+                f"worst group under {rule}: {group.attribute} = {group.value} (n = {group.n}) at "
+                f"{group.regret['share'][rule]:.0%} (95% interval {low:.0%} to {high:.0%})"
+            )
+    if result.suppressed:
+        few = result.config.min_group
+        lines.append(f"{len(result.suppressed)} groups under {few} users are not shown")
+    lines.append(f"audit folder: {Path(run) / 'audit'}")
+    return "\n".join(lines)
