@@ -253,7 +253,6 @@ def _progress(done: int, steps: int) -> None:
 def _audit(options: argparse.Namespace) -> int:
     from emdpo.auditing import audit, save_audit
     from emdpo.files import write_bytes
-    from emdpo.report import audit_page
     from emdpo.runs import load_fit
     from emdpo.telling import audit_text
 
@@ -267,6 +266,8 @@ def _audit(options: argparse.Namespace) -> int:
     )
     save_audit(result, options.folder)
     if options.report:
+        from emdpo.report import audit_page
+
         page = audit_page(result, found)
         _write(options.report, lambda path: write_bytes(path, page.encode("utf-8", "replace")))
     if options.json == "-":
