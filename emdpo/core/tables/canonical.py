@@ -64,7 +64,7 @@ def canonical(raw: RawTable, layout: Layout) -> Canonical:
         warnings = doubtful(table, keys)
     return Canonical(
         table=table,
-        others=long[[name for name in layout.others if name in long]],
+        others=long.filter(items=list(layout.others)),
         records=records,
         errors=faults + [_in_file(fault, records, layout) for fault in errors],
         warnings=[_in_file(fault, records, layout) for fault in warnings],
@@ -83,7 +83,7 @@ def _by_role(long: pd.DataFrame, layout: Layout) -> pd.DataFrame:
     if layout.form is not None and layout.form.is_wide:
         roles |= {"response": "response", "rank": "rank"}
     names = {name: role for role, name in roles.items() if name in long}
-    cells = long[[*names, *layout.features]].rename(columns=names)
+    cells = long.filter(items=[*names, *layout.features]).rename(columns=names)
     return cells.reset_index(drop=True)
 
 

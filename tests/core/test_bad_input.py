@@ -1,0 +1,542 @@
+"""Files that must be refused with one clear line, and without opening a socket."""
+
+import bz2
+import gzip
+import io
+import json
+import lzma
+import os
+import socket
+import zipfile
+
+import numpy as np
+import pandas as pd
+import pyarrow as pa
+import pyarrow.parquet as pq
+import pytest
+
+from emdpo.core.checks import check
+from emdpo.core.errors import DataError
+from emdpo.core.readers import load
+from emdpo.core.tables import source
+
+GOOD = """user_id,prompt,response,rank
+ann,Tea?,Yes.,1
+ann,Tea?,No.,2
+ann,Tea?,Coffee!,3
+bob,Tea?,Yes.,2
+bob,Tea?,No.,1
+"""
+JSON_GOOD = [
+    {"user_id": "ann", "prompt": "Tea?", "response": "Yes.", "rank": 1},
+    {"user_id": "ann", "prompt": "Tea?", "response": "No.", "rank": 2},
+    {"user_id": "bob", "prompt": "Tea?", "response": "Yes.", "rank": None},
+]
+
+
+@pytest.fixture(autouse=True)
+def no_network(monkeypatch):
+    """Any socket opened while reading fails the test."""
+
+    def refuse(*_args, **_kwargs):
+        raise AssertionError("a socket was opened")
+
+    monkeypatch.setattr(socket, "socket", refuse)
+
+
+def refused(path, row=None, column=None, **options):
+    """Assert that a file is refused, located, in one short line; return the error."""
+    with pytest.raises(DataError) as caught:
+        load(path, **options)
+    message = str(caught.value)
+    assert "\n" not in message and "\r" not in message and len(message) < 300, message
+    assert (caught.value.row, caught.value.column) == (row, column), message
+    report = check(path, **options)
+    assert str(report.errors[0]) == message
+    assert report.summary is None and report.to_text().startswith("error: ")
+    return caught.value
+
+
+def changed(line, text):
+    """Return the good CSV with one line (the header is line 1) replaced."""
+    lines = GOOD.splitlines()
+    lines[line - 1] = text
+    return "\n".join(lines) + "\n"
+
+
+def long_csv(extra_name, *values):
+    """Return the good CSV with one more column."""
+    lines = GOOD.splitlines()
+    cells = [extra_name, *values, *([values[-1]] * (5 - len(values)))]
+    return "\n".join(f"{line},{cell}" for line, cell in zip(lines, cells, strict=True)) + "\n"
+
+
+# Name: (text of the file, row, column).
+BAD_CSV = {
+    "no user_id column": (GOOD.replace("user_id", "who"), None, "user_id"),
+    "no prompt column": (GOOD.replace("prompt", "asked"), None, "prompt"),
+    "no response column": (GOOD.replace("response", "said"), None, "response"),
+    "no order column": (GOOD.replace("rank", "place_of_it"), None, "rank"),
+    "header only": (GOOD.splitlines()[0] + "\n", None, None),
+    "blank lines only": ("\n\n  \n", None, None),
+    "empty user_id": (changed(3, ",Tea?,No.,2"), 3, "user_id"),
+    "empty user_id after a quoted newline": (
+        'user_id,prompt,response,rank\nann,"Tea?\nReally?",Yes.,1\n,"Tea?\nReally?",No.,2\n',
+        4,
+        "user_id",
+    ),
+    "empty user_id after a blank line": (changed(3, "\n,Tea?,No.,2"), 4, "user_id"),
+    "rank zero": (changed(2, "ann,Tea?,Yes.,0"), 2, "rank"),
+    "rank negative": (changed(4, "ann,Tea?,Coffee!,-1"), 4, "rank"),
+    "rank fraction": (changed(4, "ann,Tea?,Coffee!,1.5"), 4, "rank"),
+    "rank exponent": (changed(4, "ann,Tea?,Coffee!,1e0"), 4, "rank"),
+    "rank word": (changed(6, "bob,Tea?,No.,first"), 6, "rank"),
+    "rank NA": (changed(6, "bob,Tea?,No.,NA"), 6, "rank"),
+    "rank nan": (changed(6, "bob,Tea?,No.,nan"), 6, "rank"),
+    "rank inf": (changed(6, "bob,Tea?,No.,inf"), 6, "rank"),
+    "rank underscore": (changed(6, "bob,Tea?,No.,1_0"), 6, "rank"),
+    "rank hex": (changed(6, "bob,Tea?,No.,0x1"), 6, "rank"),
+    "rank other digits": (changed(6, "bob,Tea?,No.,１"), 6, "rank"),
+    "rank huge": (changed(6, "bob,Tea?,No.,99999999999999999999"), 6, "rank"),
+    "rank of ten thousand digits": (changed(6, "bob,Tea?,No.," + "9" * 10_000), 6, "rank"),
+    "rank true": (changed(6, "bob,Tea?,No.,true"), 6, "rank"),
+    "rank formula": (changed(6, "bob,Tea?,No.,=1+0"), 6, "rank"),
+    "candidate twice": (changed(4, "ann,Tea?,Yes.,3"), 4, "response"),
+    "too few cells": (changed(5, "bob,Tea?,Yes."), 5, None),
+    "too many cells": (changed(5, "bob,Tea?,Yes.,2,x"), 5, None),
+    "unclosed quote at the end": (changed(6, 'bob,Tea?,"No.,1'), 6, None),
+    "unclosed quote in the middle": (changed(3, 'ann,Tea?,"No.,2'), 3, None),
+    "unclosed quote closed by a later one": (
+        changed(3, 'ann,Tea?,"No.,2').replace("bob,Tea?,No.", 'bob,Tea?,"No."'),
+        3,
+        None,
+    ),
+    "text after a quote": (changed(3, 'ann,Tea?,"No".,2'), 3, None),
+    "unclosed quote in the header": (changed(1, '"user_id,prompt,response,rank'), 1, None),
+    "repeated column": (long_csv("rank", "1"), 1, None),
+    "repeated attribute": (long_csv("age,age", "1,1"), 1, None),
+    "two columns without a name": (long_csv(",", "1,1"), 1, None),
+    "a million columns": ("user_id,prompt,response,rank," + "," * 1_000_000 + "\n1\n", 1, None),
+    "many columns": (",".join(f"c{i}" for i in range(6000)) + "\n1\n", 1, None),
+    "x word": (long_csv("x_len", "3", "long"), 3, "x_len"),
+    "x empty": (long_csv("x_len", "3", "4", ""), 4, "x_len"),
+    "x nan": (long_csv("x_len", "nan"), 2, "x_len"),
+    "x infinite": (long_csv("x_len", "3", "3", "3", "-inf"), 5, "x_len"),
+    "x overflow": (long_csv("x_len", "1e999"), 2, "x_len"),
+    "x underscore": (long_csv("x_len", "1_000"), 2, "x_len"),
+    "x decimal comma": (long_csv("x_len", '"1,5"'), 2, "x_len"),
+    "weight negative": (long_csv("weight", "1", "1", "1", "-0.5"), 5, "weight"),
+    "weight infinite": (long_csv("weight", "inf"), 2, "weight"),
+    "weight nan": (long_csv("weight", "nan"), 2, "weight"),
+    "weight word": (long_csv("weight", "1", "much"), 3, "weight"),
+    "two weights in a ranking": (long_csv("weight", "1", "2", "1", "1"), 3, "weight"),
+    "two splits in a ranking": (long_csv("split", "train", "test", "train"), 3, "split"),
+    "empty ranking_id": (long_csv("ranking_id", "r1", "r1", "", "r2"), 4, "ranking_id"),
+    "ranking with two users": (long_csv("ranking_id", "r1"), 5, "user_id"),
+    "ranking with two prompts": (
+        long_csv("ranking_id", "r1", "r1", "r1", "r2").replace("ann,Tea?,No.", "ann,Tee?,No."),
+        3,
+        "prompt",
+    ),
+    "score word": (
+        GOOD.replace("rank", "score").replace("bob,Tea?,No.,1", "bob,Tea?,No.,good"),
+        6,
+        "score",
+    ),
+    "score infinite": (GOOD.replace("rank", "rating").replace("No.,2", "No.,inf"), 3, "rating"),
+    "chosen word": (GOOD.replace("rank", "chosen").replace("Yes.,1", "Yes.,maybe"), 2, "chosen"),
+    "chosen two": (GOOD.replace("rank", "chosen"), 3, "chosen"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_CSV)
+def test_bad_csv_is_refused(name, tmp_path):
+    text, row, column = BAD_CSV[name]
+    path = tmp_path / "bad.csv"
+    path.write_bytes(text.encode())
+    refused(path, row, column)
+
+
+def wide(responses, ranking, order="ranking"):
+    frame = pd.DataFrame(
+        {"user_id": ["ann"], "prompt": ["Tea?"], "responses": [responses], order: [ranking]}
+    )
+    return frame.to_csv(index=False)
+
+
+LIST = json.dumps(["Yes.", "No.", "Coffee!"])
+BAD_WIDE = {
+    "responses no JSON": (wide("Yes.|No.", "A>B"), "responses"),
+    "responses cut JSON": (wide('["Yes.", "No."', "A>B"), "responses"),
+    "responses an object": (wide('{"a": "Yes."}', "A>B"), "responses"),
+    "responses empty": (wide("[]", ""), "responses"),
+    "response null": (wide('["Yes.", null]', "A>B"), "responses"),
+    "response a list": (wide('["Yes.", ["No."]]', "A>B"), "responses"),
+    "response nested deep": (wide("[" * 5000 + "]" * 5000, "A>B"), "responses"),
+    "response twice": (wide('["Yes.", "Yes."]', "A>B"), "responses"),
+    "letter beyond the list": (wide(LIST, "A>D"), "ranking"),
+    "letter twice": (wide(LIST, "A>B=A"), "ranking"),
+    "no letter": (wide(LIST, "A>>B"), "ranking"),
+    "digits": (wide(LIST, "1>2"), "ranking"),
+    "index beyond the list": (wide(LIST, "[0, 3]"), "ranking"),
+    "index negative": (wide(LIST, "[0, -1]"), "ranking"),
+    "index twice": (wide(LIST, "[0, [1, 0]]"), "ranking"),
+    "index fraction": (wide(LIST, "[0.5]"), "ranking"),
+    "index true": (wide(LIST, "[true]"), "ranking"),
+    "choice beyond the list": (wide(LIST, "3", "chosen"), "chosen"),
+    "choice unknown": (wide(LIST, "Water", "chosen"), "chosen"),
+}
+
+
+@pytest.mark.parametrize("name", BAD_WIDE)
+def test_bad_wide_csv_is_refused(name, tmp_path):
+    text, column = BAD_WIDE[name]
+    path = tmp_path / "bad.csv"
+    path.write_bytes(text.encode())
+    refused(path, 2, column)
+
+
+def jsonl(*changes):
+    """Return the good JSONL, its last lines replaced by the texts given."""
+    lines = [json.dumps(record) for record in JSON_GOOD]
+    return "\n".join(lines[: 3 - len(changes)] + list(changes)) + "\n"
+
+
+def record(**changes):
+    return json.dumps(JSON_GOOD[2] | changes)
+
+
+DEEP = '{"user_id": "u", "prompt": "p", "response": "r", "rank": 1, "a": '
+BAD_JSONL = {
+    "not JSON": (jsonl("user_id,prompt"), 3, None),
+    "cut": (jsonl('{"user_id": "bob", '), 3, None),
+    "an array": (jsonl('["bob"]'), 3, None),
+    "a whole array of objects": (json.dumps(JSON_GOOD), 1, None),
+    "a number": (jsonl("7"), 3, None),
+    "repeated key": (jsonl('{"user_id": "bob", "user_id": "eve"}'), 3, None),
+    "deep": (DEEP + "[" * 100 + "]" * 100 + "}\n", 1, None),
+    "very deep": (DEEP + "[" * 200_000 + "]" * 200_000 + "}\n", 1, None),
+    "null user_id": (jsonl(record(user_id=None)), 3, "user_id"),
+    "missing user_id": (jsonl('{"prompt": "Tea?", "response": "Yes.", "rank": 1}'), 3, "user_id"),
+    "user_id a list": (jsonl(record(user_id=["bob"])), 3, "user_id"),
+    "null response": (jsonl(record(response=None)), 3, "response"),
+    "missing response": (jsonl('{"prompt": "Tea?", "user_id": "bob", "rank": 1}'), 3, "response"),
+    "response an object": (jsonl(record(response={"a": 1})), 3, "response"),
+    "null prompt": (jsonl(record(prompt=None)), 3, "prompt"),
+    "prompt an object": (jsonl(record(prompt={"role": "user"})), 3, "prompt"),
+    "messages without role": (jsonl(record(prompt=[{"content": "Tea?"}])), 3, "prompt"),
+    "messages empty": (jsonl(record(prompt=[])), 3, "prompt"),
+    "messages of texts": (jsonl(record(prompt=["Tea?"])), 3, "prompt"),
+    "message content a list": (
+        jsonl(record(prompt=[{"role": "user", "content": ["Tea?"]}])),
+        3,
+        "prompt",
+    ),
+    "escaped NUL": (jsonl(record(response="a\0b")), 3, "response"),
+    "half a surrogate pair": (jsonl(record(response="\ud800")), 3, "response"),
+    "rank true": (jsonl(record(rank=True)), 3, "rank"),
+    "rank fraction": (jsonl(record(rank=1.5)), 3, "rank"),
+    "rank infinite": (jsonl(record(rank=float("inf"))), 3, "rank"),
+    "rank a list": (jsonl(record(rank=[1])), 3, "rank"),
+    "rank beyond any float": (jsonl(record(rank=10**400)), 3, "rank"),
+    "integer of 5000 digits": (jsonl('{"rank": ' + "9" * 5000 + "}"), 3, None),
+    "x null": (
+        jsonl(*[json.dumps(r | {"x_a": v}) for r, v in zip(JSON_GOOD, (1, 2, None), strict=True)]),
+        3,
+        "x_a",
+    ),
+    "x NaN": (
+        jsonl(
+            *[json.dumps(r | {"x_a": v}) for r, v in zip(JSON_GOOD, (1, np.nan, 2), strict=True)]
+        ),
+        2,
+        "x_a",
+    ),
+    "x true": (
+        jsonl(*[json.dumps(r | {"x_a": v}) for r, v in zip(JSON_GOOD, (1, True, 2), strict=True)]),
+        2,
+        "x_a",
+    ),
+    "x a huge integer": (
+        jsonl(
+            *[json.dumps(r | {"x_a": v}) for r, v in zip(JSON_GOOD, (1, 10**400, 2), strict=True)]
+        ),
+        2,
+        "x_a",
+    ),
+}
+
+
+@pytest.mark.parametrize("name", BAD_JSONL)
+def test_bad_jsonl_is_refused(name, tmp_path):
+    text, row, column = BAD_JSONL[name]
+    path = tmp_path / "bad.jsonl"
+    path.write_bytes(text.encode())
+    refused(path, row, column)
+
+
+def zipped():
+    buffer = io.BytesIO()
+    with zipfile.ZipFile(buffer, "w") as archive:
+        archive.writestr("good.csv", GOOD)
+    return buffer.getvalue()
+
+
+BAD_BYTES = {
+    "nothing": (b"", None),
+    "only a byte order mark": (b"\xef\xbb\xbf", None),
+    "gzip": (gzip.compress(GOOD.encode()), None),
+    "gzip bomb": (gzip.compress(b"0" * 10_000_000), None),
+    "zip": (zipped(), None),
+    "bzip2": (bz2.compress(GOOD.encode()), None),
+    "xz": (lzma.compress(GOOD.encode()), None),
+    "lzma": (lzma.compress(GOOD.encode(), format=lzma.FORMAT_ALONE), None),
+    "zstd": (b"\x28\xb5\x2f\xfd" + b"x" * 50, None),
+    "UTF-16": (GOOD.encode("utf-16"), None),
+    "UTF-16 without mark": (GOOD.encode("utf-16-le"), 1),
+    "UTF-32": (GOOD.encode("utf-32"), None),
+    "Latin-1": (GOOD.replace("Coffee", "Café").encode("latin-1"), 4),
+    "cut UTF-8": (GOOD.encode() + "é".encode()[:1], 7),
+    "surrogate bytes": (GOOD.replace("Coffee", "\ud800").encode("utf-8", "surrogatepass"), 4),
+    "NUL": (GOOD.replace("Coffee", "Cof\0fee").encode(), 4),
+    "Parquet under another name": (b"PAR1 and so on", None),
+}
+
+
+@pytest.mark.parametrize("ending", ["csv", "tsv", "jsonl"])
+@pytest.mark.parametrize("name", BAD_BYTES)
+def test_bytes_that_are_no_utf8_text_are_refused(name, ending, tmp_path):
+    data, row = BAD_BYTES[name]
+    path = tmp_path / f"bad.{ending}"
+    path.write_bytes(data)
+    refused(path, row)
+
+
+def test_utf8_is_checked_across_pieces(tmp_path, monkeypatch):
+    """A character cut between two pieces is fine; a bad byte in the second names its line."""
+    monkeypatch.setattr(source, "_CHUNK", 7)
+    path = tmp_path / "a.csv"
+    path.write_bytes(GOOD.replace("Tea?", "ТЕЕ🫖?").encode())
+    assert load(path).n_users == 2
+    path.write_bytes(GOOD.replace("Tea?", "ТЕЕ🫖?").encode()[:-3] + b"\xff1\n")
+    refused(path, 6)
+
+
+PARQUET_BAD = {
+    "null user_id": ({"user_id": ["ann", None]}, 2, "user_id"),
+    "null response": ({"response": ["Yes.", None]}, 2, "response"),
+    "null prompt": ({"prompt": [None, "Tea?"]}, 1, "prompt"),
+    "rank fraction": ({"rank": [1.0, 1.5]}, 2, "rank"),
+    "rank zero": ({"rank": [0, 1]}, 1, "rank"),
+    "rank true": ({"rank": [True, False]}, 1, "rank"),
+    "rank infinite": ({"rank": [1.0, np.inf]}, 2, "rank"),
+    "response bytes": ({"response": [b"Yes.", b"No."]}, 1, "response"),
+    "NUL in text": ({"response": ["Yes.", "N\0o"]}, 2, "response"),
+    "x null": ({"x_a": [1.0, None]}, 2, "x_a"),
+    "x infinite": ({"x_a": [np.inf, 1.0]}, 1, "x_a"),
+    "x text": ({"x_a": ["1", "one"]}, 2, "x_a"),
+    "messages with null content": (
+        {"prompt": [[{"role": "user", "content": None}]] * 2},
+        1,
+        "prompt",
+    ),
+    "weight null": ({"weight": [1.0, None]}, 2, "weight"),
+}
+
+
+@pytest.mark.parametrize("name", PARQUET_BAD)
+def test_bad_parquet_is_refused(name, tmp_path):
+    changes, row, column = PARQUET_BAD[name]
+    good = {"user_id": ["ann", "ann"], "prompt": ["Tea?"] * 2, "response": ["Yes.", "No."]}
+    path = tmp_path / "bad.parquet"
+    pq.write_table(pa.table(good | {"rank": [1, 2]} | changes), path)
+    refused(path, row, column)
+
+
+def parquet_bytes(table, **options):
+    buffer = io.BytesIO()
+    pq.write_table(table, buffer, **options)
+    return buffer.getvalue()
+
+
+def test_damaged_parquet_is_refused(tmp_path):
+    good = parquet_bytes(pa.table({"user_id": ["ann"] * 100, "rank": list(range(100))}))
+    path = tmp_path / "bad.parquet"
+    for data in (b"", b"PAR1", b"PAR1PAR1", good[:-10], good[:50] + good[-50:], GOOD.encode()):
+        path.write_bytes(data)
+        refused(path)
+
+
+def test_parquet_with_flipped_bytes_is_read_or_refused_but_never_crashes(tmp_path):
+    frame = pd.read_csv(io.StringIO(GOOD))
+    good = parquet_bytes(pa.Table.from_pandas(frame, preserve_index=False), compression="none")
+    path = tmp_path / "bad.parquet"
+    rng = np.random.default_rng(0)
+    for _ in range(200):
+        data = bytearray(good)
+        for at in rng.integers(4, len(data) - 4, 3):
+            data[at] = rng.integers(256)
+        path.write_bytes(data)
+        try:
+            load(path)
+        except DataError as error:
+            assert "\n" not in str(error)
+
+
+def test_parquet_with_repeated_columns_is_refused(tmp_path):
+    path = tmp_path / "bad.parquet"
+    arrays = [pa.array(["ann"]), pa.array(["bob"])]
+    pq.write_table(pa.Table.from_arrays(arrays, names=["user_id", "user_id"]), path)
+    refused(path)
+
+
+def test_parquet_bombs_are_refused_by_their_metadata(tmp_path):
+    """A hundred million equal values are a few kilobytes on disk."""
+    path = tmp_path / "bomb.parquet"
+    run = pa.repeat(pa.scalar(1, pa.int64()), 4_000_000)
+    pq.write_table(pa.table({"user_id": run}), path)
+    refused(path)
+    codes = pa.array(np.zeros(31_000_000, np.int32))
+    elements = pa.DictionaryArray.from_arrays(codes, ["x" * 1000])
+    nested = pa.ListArray.from_arrays(pa.array([0, len(elements)], pa.int32()), elements)
+    pq.write_table(pa.table({"responses": nested}), path)
+    assert path.stat().st_size < 1_000_000
+    refused(path)
+
+
+def test_a_huge_cell_is_refused(tmp_path):
+    path = tmp_path / "big.csv"
+    path.write_text(changed(4, f"ann,Tea?,{'x' * 50_000_000},3"))
+    refused(path, 4)
+    path.write_text(changed(4, f'ann,Tea?,"{"x" * 50_000_000}",3'))
+    refused(path, 4)
+    path.write_text(changed(4, f'ann,Tea?,"{"x" * 50_000_000}'))
+    refused(path, 4)
+    path = tmp_path / "big.jsonl"
+    path.write_text(jsonl(record(response="x" * 50_000_000)))
+    refused(path, 3)
+
+
+def test_files_over_the_limits_are_refused(tmp_path, monkeypatch):
+    path = tmp_path / "big.csv"
+    with path.open("wb") as file:
+        file.truncate(source.MAX_FILE_BYTES + 1)  # sparse: takes no room on the disk
+    refused(path)
+    monkeypatch.setattr(source, "MAX_ROWS", 4)
+    path.write_text(GOOD)
+    refused(path)
+    path = tmp_path / "big.jsonl"
+    path.write_text(jsonl() * 2)
+    refused(path)
+
+
+ADDRESSES = [
+    "http://127.0.0.1:1/rankings.csv",
+    "https://example.org/rankings.parquet",
+    "HTTPS://example.org/rankings.csv",
+    "ftp://example.org/rankings.csv",
+    "s3://bucket/rankings.parquet",
+    "file:///etc/passwd.csv",
+    "hf://datasets/a/b.csv",
+    "http:/example.org/rankings.csv",
+]
+
+
+@pytest.mark.parametrize("address", ADDRESSES)
+def test_addresses_are_refused_without_a_request(address):
+    refused(address)
+
+
+def test_only_regular_files_with_known_endings_are_opened(tmp_path):
+    for name in ("a.txt", "a.xlsx", "a.csv.gz", "a.json", "csv", ".csv.zip", "a.pkl"):
+        (tmp_path / name).write_text(GOOD)
+        refused(tmp_path / name)
+    (tmp_path / "folder.csv").mkdir()
+    refused(tmp_path / "folder.csv")
+    refused(tmp_path / "absent.csv")
+    (tmp_path / "broken.csv").symlink_to(tmp_path / "absent.csv")
+    refused(tmp_path / "broken.csv")
+    os.mkfifo(tmp_path / "pipe.csv")
+    refused(tmp_path / "pipe.csv")
+    (tmp_path / "device.csv").symlink_to("/dev/zero")
+    refused(tmp_path / "device.csv")
+    (tmp_path / "loop.csv").symlink_to(tmp_path / "loop.csv")
+    refused(tmp_path / "loop.csv")
+    refused(str(tmp_path / "a\0b.csv"))
+    refused(tmp_path / ("long" * 100 + ".csv"))
+    refused("")
+
+
+def test_names_cannot_break_the_line(tmp_path):
+    path = tmp_path / "two\nlines.csv"
+    path.write_text(GOOD.replace("rank", '"ra\nnk\t' + "x" * 5000 + '"'))
+    refused(path, None, "rank")
+
+
+@pytest.mark.parametrize(
+    ("text", "row", "column"),
+    [
+        ("name,age\nann,30\n", None, "user_id"),
+        ("user_id,age\nann,30\nann,31\n", 3, "user_id"),
+        ("user_id,age\nann,30\n,31\n", 3, "user_id"),
+        ("user_id,age\nann,30,1\n", 2, None),
+        ("user_id,age,age\nann,30,1\n", 1, None),
+        ("user_id,age\n", None, None),
+    ],
+)
+def test_bad_users_files_are_refused_by_name(text, row, column, tmp_path):
+    good, users = tmp_path / "good.csv", tmp_path / "people.csv"
+    good.write_text(GOOD)
+    users.write_text(text)
+    assert refused(good, row, column, users=users).file == "people.csv"
+
+
+def test_check_lists_every_error_earliest_first(tmp_path):
+    path = tmp_path / "bad.csv"
+    path.write_text(
+        "user_id,prompt,response,rank,x_len\n"
+        "ann,Tea?,Yes.,1,long\nann,Tea?,No.,0,2\nann,Tea?,No.,last,3\nbob,Tea?,No.,1,inf\n"
+    )
+    report = check(path)
+    assert [(problem.row, problem.column) for problem in report.errors] == [
+        (2, "x_len"),
+        (5, "x_len"),
+    ]
+    path.write_text(path.read_text().replace("long", "1").replace("inf", "1"))
+    report = check(path)
+    assert [(problem.row, problem.column) for problem in report.errors] == [
+        (3, "rank"),
+        (4, "rank"),
+        (4, "response"),
+    ]
+
+
+def test_many_errors_of_a_kind_are_counted(tmp_path):
+    path = tmp_path / "bad.csv"
+    rows = [f"u{i},Tea?,Yes.,bad" for i in range(30)]
+    path.write_text("\n".join(["user_id,prompt,response,rank", *rows]))
+    errors = check(path).errors
+    assert [problem.row for problem in errors[:-1]] == list(range(2, 12))
+    assert "20 more" in errors[-1].message
+
+
+@pytest.mark.parametrize(
+    ("columns", "column"),
+    [({"who": "user_id"}, None), ({"user_id": "who"}, "who")],
+)
+def test_a_mapping_to_nowhere_is_refused(columns, column, tmp_path):
+    path = tmp_path / "good.csv"
+    path.write_text(GOOD)
+    refused(path, None, column, columns=columns)
+
+
+def test_tables_in_memory_go_through_the_same_checks():
+    good = pd.read_csv(io.StringIO(GOOD))
+    with pytest.raises(DataError, match=r"row 2, column 'rank'"):
+        load(good.assign(rank=[1, 0, 1, 1, 2]))
+    with pytest.raises(DataError, match="appears twice"):
+        load(pd.concat([good, good], axis=1))
+    with pytest.raises(DataError, match="no rows"):
+        load(good.iloc[:0])
+    with pytest.raises(DataError, match="user_id"):
+        load(good.drop(columns="user_id"))
