@@ -160,8 +160,7 @@ def e_step(
 
 def m_step_weights(log_resp: NDArray[np.float64]) -> NDArray[np.float64]:
     """Return log w_k = log mean_i r_ik, (K,), kept finite for an empty type."""
-    log_weights = np.log(np.exp(log_resp).mean(axis=0))
-    return np.maximum(log_weights, np.log(np.finfo(float).tiny))
+    return np.log(np.maximum(np.exp(log_resp).mean(axis=0), np.finfo(float).tiny))
 
 
 def user_totals(rankings: Rankings, log_lik: NDArray[np.float64]) -> NDArray[np.float64]:
@@ -187,7 +186,8 @@ def ranking_weights(
 
 def evaluate(policies: P, rankings: Rankings, log_weights: NDArray[np.float64]) -> EMState[P]:
     """Return the state at these policies and weights: one E-step."""
-    log_resp, log_marginal = e_step(user_log_likelihoods(policies, rankings), log_weights)
+    with np.errstate(invalid="ignore"):  # scores that are not finite are an outcome: NON_FINITE
+        log_resp, log_marginal = e_step(user_log_likelihoods(policies, rankings), log_weights)
     return EMState(policies, log_weights, log_resp, float(log_marginal.sum()))
 
 
