@@ -1,0 +1,57 @@
+"""Figures of rankings, fits, types and audits: plotly figures made from data classes.
+
+Every figure's title is the question that it answers and the line below says how to read it. Each
+has a table with the same numbers: `*_table` here, on `Fit`, or in `auditing`.
+"""
+
+from emdpo.plots.auditing import (
+    group_regret_figure,
+    regret_by_rule_figure,
+    regret_matrix_figure,
+    tradeoff_figure,
+    tradeoff_table,
+)
+from emdpo.plots.fitting import (
+    data_figure,
+    data_table,
+    selection_figure,
+    trace_figure,
+    weights_figure,
+)
+from emdpo.plots.theme import (
+    TYPE_COLOURS,
+    label_text,
+    type_colour,
+    type_name,
+    type_symbol,
+)
+from emdpo.plots.types import (
+    composition_figure,
+    composition_table,
+    posterior_figure,
+    style_figure,
+    style_table,
+)
+
+__all__ = [
+    "TYPE_COLOURS",
+    "composition_figure",
+    "composition_table",
+    "data_figure",
+    "data_table",
+    "group_regret_figure",
+    "label_text",
+    "posterior_figure",
+    "regret_by_rule_figure",
+    "regret_matrix_figure",
+    "selection_figure",
+    "style_figure",
+    "style_table",
+    "trace_figure",
+    "tradeoff_figure",
+    "tradeoff_table",
+    "type_colour",
+    "type_name",
+    "type_symbol",
+    "weights_figure",
+]

@@ -1,0 +1,246 @@
+"""Figures of the audit: who loses how much under which rule."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import pandas as pd
+import plotly.graph_objects as go
+
+from emdpo.plots.theme import (
+    GRID,
+    INK,
+    OUTLINE,
+    label_text,
+    question_figure,
+    type_colour,
+    type_marker,
+    type_name,
+    type_symbol,
+)
+
+if TYPE_CHECKING:
+    from emdpo.core.audit import Audit, GroupRegret
+
+RULE_LABELS = {
+    "pooled": "Pooled DPO",
+    "uniform": "Uniform mixture",
+    "prevalence": "Prevalence mixture",
+    "maximin": "Maximin value",
+    "nash": "Nash welfare",
+    "mixture": "Min-max mixture",
+    "consensus": "Min-max consensus",
+    "lottery": "Maximal lottery",
+}
+
+RULE_LOOKS = {
+    "pooled": ("#D81B60", "diamond-wide"),
+    "uniform": ("#8C8C8C", "hexagon"),
+    "prevalence": ("#8C6D31", "hourglass"),
+    "maximin": ("#6A8F3C", "triangle-down"),
+    "nash": ("#3E8E8E", "triangle-left"),
+    "mixture": ("#B07AA1", "star-diamond"),
+    "consensus": ("#7B61C9", "hexagram"),
+    "lottery": ("#C4793A", "triangle-right"),
+}
+"""Colour and symbol of each rule, apart from those of the types."""
+
+KIND_AXES = {
+    "share": ("share of its own gain lost", ".0%"),
+    "kl": ("KL regret (nats)", ".2~f"),
+    "plain": ("plain regret (nats)", ".2~f"),
+}
+
+KIND_NOTES = {
+    "share": "0% = as good as its own model, 100% = no better than the untuned model",
+    "kl": "0 = its own model; higher is worse; nats",
+    "plain": "0 = its own model; higher is worse; nats, scales differ between types",
+}
+
+DEFAULT_RULES = ("pooled", "consensus")
+
+
+def rule_label(rule: str) -> str:
+    """Return a rule's name for people."""
+    if rule.startswith("type-"):
+        return f"Type {rule[5:]} for all"
+    return RULE_LABELS.get(rule, rule)
+
+
+def _rule_look(rule: str) -> tuple[str, str]:
+    if rule.startswith("type-"):
+        k = int(rule[5:]) - 1
+        return type_colour(k), type_symbol(k)
+    return RULE_LOOKS.get(rule, (INK, "circle"))
+
+
+def _rule_marker(rule: str, size: int) -> dict[str, object]:
+    colour, symbol = _rule_look(rule)
+    line = {"color": OUTLINE, "width": 1}
+    return {"color": colour, "symbol": symbol, "size": size, "line": line}
+
+
+def regret_by_rule_figure(audit: Audit, kind: str = "share") -> go.Figure:
+    """Return each type's regret under each rule, `kind` one of plain, kl, share."""
+    figure = question_figure(
+        "Which rule leaves which type badly served?",
+        f"Each mark is a type (n = {audit.n_users:,} users in all); further right is worse: "
+        f"{KIND_NOTES[kind]}. A short line: types fare alike.",
+        height=34 * len(audit.rules) + 30,
+    )
+    labels = [rule_label(rule) for rule in audit.rules]
+    table = np.stack([audit.regret[kind][rule] for rule in audit.rules])  # (J, K)
+    for label, row in zip(labels, table, strict=True):
+        figure.add_scatter(
+            x=[np.nanmin(row), np.nanmax(row)],
+            y=[label, label],
+            mode="lines",
+            line={"color": GRID, "width": 6},
+            hoverinfo="skip",
+            showlegend=False,
+        )
+    title, fmt = KIND_AXES[kind]
+    for k in range(audit.n_types):
+        figure.add_scatter(
+            x=table[:, k],
+            y=labels,
+            mode="markers",
+            marker=type_marker(k, 12),
+            name=f"{type_name(k)} ({audit.prevalence[k]:.0%})",
+            hovertemplate=f"%{{y}}<br>{type_name(k)}: %{{x:{fmt}}}<extra></extra>",
+        )
+    figure.update_xaxes(title_text=title, tickformat=fmt)
+    figure.update_yaxes(autorange="reversed", type="category")
+    return figure
+
+
+def group_regret_figure(
+    audit: Audit,
+    attribute: str,
+    kind: str = "share",
+    rules: Sequence[str] = DEFAULT_RULES,
+) -> go.Figure:
+    """Return the regret of each group of an attribute under some rules, with intervals and n."""
+    groups = [group for group in audit.groups if group.attribute == attribute]
+    figure = question_figure(
+        f"Who loses most, by {label_text(attribute, 30)}?",
+        f"Mean over a group's users; further right is worse: {KIND_NOTES[kind]}. Bars: "
+        f"{audit.config.confidence:.0%} bootstrap intervals. Dotted: everybody.",
+        height=46 * len(groups) + 30,
+    )
+    title, fmt = KIND_AXES[kind]
+    shown = [rule for rule in rules if rule in audit.rules]
+    for place, rule in enumerate(shown):
+        figure.add_trace(_group_trace(groups, kind, rule, place, len(shown), fmt))
+        overall = audit.mean(kind)[rule]
+        if np.isfinite(overall):
+            figure.add_vline(x=overall, line={"color": _rule_look(rule)[0], "dash": "dot"})
+    figure.update_xaxes(title_text=title, tickformat=fmt)
+    figure.update_yaxes(
+        tickvals=list(range(len(groups))),
+        ticktext=[f"{label_text(group.value, 24)}<br>n = {group.n:,}" for group in groups],
+        range=[len(groups) - 0.5, -0.5],
+        zeroline=False,
+    )
+    return figure
+
+
+def _group_trace(
+    groups: Sequence[GroupRegret], kind: str, rule: str, place: int, n_rules: int, fmt: str
+) -> go.Scatter:
+    values = np.array([group.regret[kind][rule] for group in groups], float)
+    ends = np.array([group.interval[kind][rule] for group in groups], float).reshape(-1, 2)
+    offset = 0.5 * (place - (n_rules - 1) / 2) / n_rules
+    return go.Scatter(
+        x=values,
+        y=np.arange(len(groups)) + offset,
+        error_x={
+            "array": ends[:, 1] - values,
+            "arrayminus": values - ends[:, 0],
+            "color": _rule_look(rule)[0],
+            "thickness": 2,
+            "width": 4,
+        },
+        mode="markers",
+        marker=_rule_marker(rule, 11),
+        name=rule_label(rule),
+        customdata=ends,
+        hovertemplate=f"{rule_label(rule)}: %{{x:{fmt}}} "
+        f"(%{{customdata[0]:{fmt}}} to %{{customdata[1]:{fmt}}})<extra></extra>",
+    )
+
+
+def regret_matrix_figure(audit: Audit) -> go.Figure:
+    """Return the plain regret of each type when served by each type's model."""
+    names = [type_name(k) for k in range(audit.n_types)]
+    figure = question_figure(
+        "What does a type lose with another's model?",
+        f"Row: who is served; column: whose model serves. Plain regret in nats, mean over "
+        f"{audit.n_prompts:,} prompts; 0 = its own model, darker is worse.",
+        height=64 * audit.n_types + 60,
+        legend=False,
+    )
+    interval = audit.regret_matrix_interval
+    ends = np.full((*audit.regret_matrix.shape, 2), np.nan) if interval is None else interval
+    figure.add_heatmap(
+        z=audit.regret_matrix,
+        x=[f"{name}'s model" for name in names],
+        y=names,
+        customdata=ends,
+        texttemplate="%{z:.2f}",
+        textfont={"size": 14},
+        colorscale=[[0, "#EAF3FA"], [0.5, "#56A0D3"], [1, "#084A7D"]],
+        zmin=min(0.0, float(audit.regret_matrix.min())),
+        colorbar={"title": {"text": "nats"}, "outlinewidth": 0},
+        hovertemplate="%{y} with %{x}: %{z:.3f} nats "
+        "(%{customdata[0]:.3f} to %{customdata[1]:.3f})<extra></extra>",
+        xgap=2,
+        ygap=2,
+    )
+    figure.update_yaxes(autorange="reversed", showgrid=False)
+    figure.update_xaxes(showgrid=False)
+    return figure
+
+
+def tradeoff_table(audit: Audit, kind: str = "share") -> pd.DataFrame:
+    """Return mean and worst regret of each rule, and whether another rule beats it on both."""
+    mean, worst = audit.mean(kind), audit.worst(kind)
+    means = np.array([mean[rule] for rule in audit.rules])
+    worsts = np.array([worst[rule] for rule in audit.rules])
+    no_worse = (means <= means[:, None]) & (worsts <= worsts[:, None])
+    better = (means < means[:, None]) | (worsts < worsts[:, None])
+    return pd.DataFrame(
+        {
+            "rule": audit.rules,
+            "mean": means,
+            "worst": worsts,
+            "dominated": (no_worse & better).any(axis=1),
+        }
+    )
+
+
+def tradeoff_figure(audit: Audit, kind: str = "share") -> go.Figure:
+    """Return mean against worst regret, one mark a rule."""
+    table = tradeoff_table(audit, kind)
+    figure = question_figure(
+        "What does protecting the worst-off cost?",
+        f"Further down: the worst-served type loses less; further left: less is lost on average "
+        f"over users (n = {audit.n_users:,}). {KIND_NOTES[kind].capitalize()}.",
+        height=340,
+    )
+    title, fmt = KIND_AXES[kind]
+    for rule, mean, worst in zip(table["rule"], table["mean"], table["worst"], strict=True):
+        figure.add_scatter(
+            x=[mean],
+            y=[worst],
+            mode="markers",
+            marker=_rule_marker(rule, 15),
+            name=rule_label(rule),
+            hovertemplate=f"{rule_label(rule)}<br>mean %{{x:{fmt}}}<br>worst %{{y:{fmt}}}"
+            "<extra></extra>",
+        )
+    figure.update_xaxes(title_text=f"mean over users: {title}", tickformat=fmt)
+    figure.update_yaxes(title_text=f"worst type: {title}", tickformat=fmt)
+    return figure

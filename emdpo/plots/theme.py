@@ -1,0 +1,140 @@
+"""How every figure looks: colours, symbols, safe labels, titles that ask a question."""
+
+from __future__ import annotations
+
+import textwrap
+import unicodedata
+
+import plotly.graph_objects as go
+
+TYPE_COLOURS = (
+    "#0072B2",
+    "#E69F00",
+    "#009E73",
+    "#CC79A7",
+    "#D55E00",
+    "#56B4E9",
+    "#B8A800",
+    "#8A8A8A",
+)
+"""Okabe and Ito's colours for people with any colour vision, largest type first; yellow is darkened
+and black greyed, so that both show on light and on dark pages."""
+
+TYPE_SYMBOLS = ("circle", "square", "diamond", "triangle-up", "x", "star", "cross", "pentagon")
+TYPE_PATTERNS = ("", "/", ".", "x", "-", "\\", "+", "|")
+TYPE_DASHES = ("solid", "dash", "dot", "dashdot", "longdash", "longdashdot")
+
+INK = "#7a7a7a"
+"""Text grey with a contrast of 4 to 1 or more on white and on near-black."""
+
+GRID = "rgba(128,128,128,0.28)"
+CLEAR = "rgba(0,0,0,0)"
+OUTLINE = "rgba(128,128,128,0.9)"
+
+LABEL_LIMIT = 80
+"""Characters of user text on a figure."""
+
+TITLE_WIDTH = 44
+HOW_TO_READ_WIDTH = 62
+"""Characters a line, so that a figure 400 pixels wide cuts nothing."""
+
+_MARKUP = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "$": "&#36;", "`": "&#96;"}
+
+
+def label_text(text: object, limit: int = LABEL_LIMIT) -> str:
+    """Return user text as plotly shows it literally, on one line of at most `limit` characters.
+
+    Plotly reads pseudo-HTML, entities and MathJax between dollar signs in every label; here they
+    become entities, which it decodes only when it draws. Control and direction characters go.
+
+    >>> label_text("<b>$x$</b>")
+    '&lt;b&gt;&#36;x&#36;&lt;/b&gt;'
+    """
+    visible = (" " if unicodedata.category(char)[0] in "CZ" else char for char in str(text))
+    line = " ".join("".join(visible).split()) or "(empty)"
+    if len(line) > limit:
+        line = line[: limit - 1].rstrip() + "…"
+    return "".join(_MARKUP.get(char, char) for char in line)
+
+
+def type_name(k: int) -> str:
+    """Return the label of the type at position k: "Type 1" for 0."""
+    return f"Type {k + 1}"
+
+
+def type_colour(k: int) -> str:
+    """Return the colour of the type at position k on every figure."""
+    return TYPE_COLOURS[k % len(TYPE_COLOURS)]
+
+
+def type_symbol(k: int) -> str:
+    """Return the marker of the type at position k; differs where colours repeat."""
+    return TYPE_SYMBOLS[(k + k // len(TYPE_COLOURS)) % len(TYPE_SYMBOLS)]
+
+
+def type_marker(k: int, size: int = 11) -> dict[str, object]:
+    """Return marker settings of the type at position k."""
+    return {
+        "color": type_colour(k),
+        "symbol": type_symbol(k),
+        "size": size,
+        "line": {"color": OUTLINE, "width": 1},
+    }
+
+
+def question_figure(title: str, how_to_read: str, height: int, legend: bool = True) -> go.Figure:
+    """Return an empty figure whose title asks a question and whose subtitle says how to read it.
+
+    Parameters
+    ----------
+    title, how_to_read
+        Text whose user parts have gone through `label_text`.
+    height
+        Of the plotting area, pixels; the title's lines come on top.
+    """
+    titles = textwrap.wrap(title, TITLE_WIDTH)
+    notes = textwrap.wrap(how_to_read, HOW_TO_READ_WIDTH)
+    top = 24 + 22 * len(titles) + 17 * len(notes)
+    bottom = 100 if legend else 60
+    layout = go.Layout(
+        title={
+            "text": "<br>".join(f"<b>{line}</b>" for line in titles),
+            "subtitle": {"text": "<br>".join(notes), "font": {"size": 12.5}},
+            "font": {"size": 16},
+            "x": 0,
+            "xanchor": "left",
+            "xref": "container",
+            "y": 1,
+            "yanchor": "top",
+            "yref": "container",
+            "pad": {"t": 14, "l": 12},
+        },
+        height=height + top + bottom,
+        margin={"t": top, "b": bottom, "l": 60, "r": 20},
+        font={"color": INK, "size": 12.5},
+        paper_bgcolor=CLEAR,
+        plot_bgcolor=CLEAR,
+        showlegend=legend,
+        legend={
+            "orientation": "h",
+            "yref": "container",
+            "y": 0.0,
+            "yanchor": "bottom",
+            "x": 0,
+            "bgcolor": CLEAR,
+        },
+        hoverlabel={"align": "left", "namelength": -1},
+    )
+    figure = go.Figure(layout=layout)
+    figure.update_xaxes(AXIS)
+    figure.update_yaxes(AXIS)
+    return figure
+
+
+AXIS = {
+    "gridcolor": GRID,
+    "zerolinecolor": OUTLINE,
+    "linecolor": OUTLINE,
+    "automargin": True,
+    "title": {"standoff": 8},
+}
