@@ -53,7 +53,8 @@ def reduced_preferences(rankings: Rankings, features: FeatureSet) -> NDArray[np.
     """Return users' standardised preferences in at most ten dimensions, (N, d)."""
     preferences = user_preferences(rankings, features)
     spread = preferences.std(axis=0)
-    standardised = (preferences - preferences.mean(axis=0)) / np.where(spread > 0, spread, 1.0)
+    varies = spread > 1e-12  # what is less is rounding
+    standardised = (preferences - preferences.mean(axis=0))[:, varies] / spread[varies]
     n_components = min(MAX_COMPONENTS, min(standardised.shape) - 1)
     if n_components < 1 or n_components >= standardised.shape[1]:
         return standardised
