@@ -59,7 +59,7 @@ def random_responsibilities(n_users, n_types, seed=0):
 
 
 def started(rankings, n_types, *, kind="items", l2=0.0, seed=0, n_steps=0):
-    """The state after the first M-step and `n_steps` EM steps."""
+    """Return the state after the first M-step and `n_steps` EM steps."""
     policies = untrained(build_features(rankings, kind), n_types, l2)
     responsibilities = random_responsibilities(rankings.n_users, n_types, seed)
     state = run_em(policies, rankings, responsibilities, EMConfig(max_iter=0)).state
@@ -247,7 +247,7 @@ CREEPING = planted_panel(300, 4, 3, seed=11, spread=0.7)[0]
 
 @pytest.fixture(scope="module")
 def creeping_fits():
-    """From one start: the accelerated run, 2,000 plain EM steps, the local optimum beyond them."""
+    """Return, from one start, the accelerated run, 200 and 2,000 EM steps, and the optimum."""
     rankings = rankings_of(CREEPING)
     features = build_features(rankings, "items")
     policies = untrained(features, 3, 0.0)
