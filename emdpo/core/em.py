@@ -110,7 +110,7 @@ class EMConfig:
     """Iterations of one start, EM steps and quasi-Newton steps together, >= 0."""
     tolerance: float = 1e-3
     """`converged` when the log-likelihood (nats) still to be gained is estimated below this."""
-    warm_up: int = 3
+    warm_up: int = 1
     """EM steps before the quasi-Newton ascent of policies that have a parameter vector, >= 0."""
 
 

@@ -98,8 +98,8 @@ def fit_mixture(
         run = finished.get(restart)
         if run is None:
             rng = np.random.default_rng(stream)
-            # Vectors are short: a second BLAS thread costs more than it brings.
-            with threadpool_limits(1, user_api="blas"):
+            # Vectors are short: a second BLAS or OpenMP thread costs more than it brings.
+            with threadpool_limits(1):
                 start = starting_responsibilities(rankings, features, n_types, restart, rng)
                 policies = untrained(features, n_types, l2)
                 run = run_em(policies, rankings, start, config, restart=restart, monitor=monitor)

@@ -1,0 +1,1 @@
+"""Timings of emdpo against something else in the same run: `make bench`."""
