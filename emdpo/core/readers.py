@@ -22,10 +22,8 @@ from emdpo.core.tables.problems import Fault, Problem, listing, show
 from emdpo.core.tables.source import (
     RawTable,
     check_size,
-    display_name,
     local_file,
     numbered_from,
-    read_text,
 )
 
 if TYPE_CHECKING:
@@ -125,16 +123,15 @@ def read_table(source: Source) -> RawTable:
     if isinstance(source, pd.DataFrame):
         return _from_memory(source)
     path = local_file(source)
-    name = display_name(str(path))
     match path.suffix.lower():
         case ".parquet":
             raw = read_parquet(path)
         case ".jsonl":
-            raw = read_jsonl(read_text(path), name)
+            raw = read_jsonl(path)
         case _:
-            raw = read_delimited(read_text(path), name, ROLES)
+            raw = read_delimited(path, ROLES)
     if raw.frame.empty:
-        raise DataError("the table has no rows", file=name)
+        raise DataError("the table has no rows", file=raw.file)
     return raw
 
 

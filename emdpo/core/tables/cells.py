@@ -92,17 +92,55 @@ _KINDS = {list: "a list", np.ndarray: "a list", dict: "an object", bytes: "bytes
 def texts(column: pd.Series) -> Texts:
     """Return a column's cells as text; "7" and 7 are the same text."""
     codes, distinct = _distinct(column)
-    written = np.empty(len(distinct), object)
+    values = pd.Series(distinct, dtype=object).to_numpy()
     strange: dict[int, str] = {}
-    for position, value in enumerate(distinct):
+    if pd.api.types.infer_dtype(values, skipna=False) != "string":
+        values, without_text = _written(values)
+        strange = _by_row(codes, without_text)
+        merged, distinct = pd.factorize(values)  # null becomes -1
+        codes, values = np.append(merged, -1)[codes].astype(np.int64), np.asarray(distinct)
+    strange |= _by_row(codes, _improper(values))
+    return Texts(codes, values, strange)
+
+
+def _written(values: NDArray[np.object_]) -> tuple[NDArray[np.object_], dict[int, str]]:
+    """Return cells as text, and what is wrong with those that have none."""
+    written = np.full(len(values), None, object)
+    wrong: dict[int, str] = {}
+    for position, value in enumerate(values):
         try:
-            written[position] = _checked(text_of(value))
-        except (TypeError, ValueError) as error:
-            strange[position] = str(error)
-    merged, values = pd.factorize(written)  # None becomes -1
-    rows = np.flatnonzero(np.isin(codes, list(strange))) if strange else []
-    reasons = {int(row): strange[int(codes[row])] for row in rows}
-    return Texts(np.append(merged, -1)[codes].astype(np.int64), np.asarray(values), reasons)
+            written[position] = text_of(value)
+        except TypeError as error:
+            wrong[position] = str(error)
+    return written, wrong
+
+
+def _improper(values: NDArray[np.object_]) -> dict[int, str]:
+    """Return what is wrong with texts that no UTF-8 text file could hold."""
+    wrong: dict[int, str] = {}
+    for position, text in enumerate(values):
+        if "\0" in text:
+            wrong[position] = "holds a NUL character"
+        elif len(text) > MAX_CELL_CHARS:
+            wrong[position] = f"longer than {MAX_CELL_CHARS:,} characters"
+        elif not text.isascii() and _has_lone_surrogate(text):
+            wrong[position] = "holds half of a surrogate pair, which is not text"
+    return wrong
+
+
+def _has_lone_surrogate(text: str) -> bool:
+    try:
+        text.encode()
+    except UnicodeEncodeError:
+        return True
+    return False
+
+
+def _by_row(codes: NDArray[np.int64], reasons: dict[int, str]) -> dict[int, str]:
+    if not reasons:
+        return {}
+    rows = np.flatnonzero(np.isin(codes, list(reasons)))
+    return {int(row): reasons[int(codes[row])] for row in rows}
 
 
 def _with_none(values: NDArray[np.object_]) -> NDArray[np.object_]:
@@ -119,22 +157,6 @@ def _distinct(column: pd.Series) -> tuple[NDArray[np.int64], Sequence[object]]:
         return np.arange(len(column)), column.tolist()
     codes, distinct = pd.factorize(column)
     return codes.astype(np.int64), distinct.tolist()
-
-
-def _checked(text: str | None) -> str | None:
-    """Return the text, or raise ValueError where no UTF-8 text file could hold it."""
-    if text is None:
-        return None
-    if "\0" in text:
-        raise ValueError("holds a NUL character")
-    if len(text) > MAX_CELL_CHARS:
-        raise ValueError(f"longer than {MAX_CELL_CHARS:,} characters")
-    if not text.isascii():
-        try:
-            text.encode()
-        except UnicodeEncodeError:
-            raise ValueError("holds half of a surrogate pair, which is not text") from None
-    return text
 
 
 def faults_at(

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import csv
 import io
+from functools import partial
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -15,6 +16,8 @@ import pyarrow as pa
 import pyarrow.csv as arrow_csv
 
 from emdpo.core.errors import DataError
+from emdpo.core.rankings import FEATURE_PREFIX
+from emdpo.core.tables.arrow import frame_of
 from emdpo.core.tables.problems import show
 from emdpo.core.tables.source import (
     MAX_CELL_CHARS,
@@ -23,11 +26,14 @@ from emdpo.core.tables.source import (
     MAX_ROWS,
     RawTable,
     check_size,
+    display_name,
     numbered_from,
+    read_text,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator
+    from pathlib import Path
 
 _DELIMITERS = (",", ";", "\t")
 _QUOTE = ord('"')
@@ -37,18 +43,17 @@ _RECORDS_AT_ONCE = 50_000
 _DICTIONARY = pa.dictionary(pa.int32(), pa.string())
 
 
-def read_delimited(data: bytes, file: str, known: Iterable[str]) -> RawTable:
-    """Return the table of CSV or TSV text.
+def read_delimited(path: Path, known: Iterable[str]) -> RawTable:
+    """Return the table of a CSV or TSV file.
 
     Parameters
     ----------
-    data
-        UTF-8 text without byte order mark.
-    file
-        Name for error messages.
+    path
+        A file that `local_file` accepted.
     known
         Column names that speak for a delimiter which separates them.
     """
+    file, data = display_name(str(path)), read_text(path)
     delimiter, header = _header(data, file, frozenset(known))
     names = [name.strip() for name in header]
     _check_names(names, file)
@@ -57,9 +62,13 @@ def read_delimited(data: bytes, file: str, known: Iterable[str]) -> RawTable:
         table = _read_fast(data, delimiter, header)
     if table is None:
         table = _read_strict(data, delimiter, names, file)
-    check_size(table.num_rows, len(names), file)
-    frame = table.rename_columns(names).to_pandas()
-    return RawTable(frame, file, _line_numbers(data, delimiter, table.num_rows))
+    n_rows, columns = table.num_rows, table.columns
+    check_size(n_rows, len(names), file)
+    n_lines = data.count(b"\n") + (not data.endswith(b"\n"))
+    del data, table  # a large file, and it is not needed twice
+    one_a_line = n_lines == n_rows + 1
+    rows = numbered_from(2) if one_a_line else partial(_start_lines, path, delimiter)
+    return RawTable(frame_of(columns, names), file, rows)
 
 
 def _header(data: bytes, file: str, known: frozenset[str]) -> tuple[str, list[str]]:
@@ -116,7 +125,7 @@ def _read_fast(data: bytes, delimiter: str, header: list[str]) -> pa.Table | Non
             read_options=arrow_csv.ReadOptions(block_size=_BLOCK),
             parse_options=arrow_csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
             convert_options=arrow_csv.ConvertOptions(
-                column_types=dict.fromkeys(header, _DICTIONARY),
+                column_types={name: _arrow_type(name) for name in header},
                 strings_can_be_null=False,
             ),
         ) as reader:
@@ -126,9 +135,14 @@ def _read_fast(data: bytes, delimiter: str, header: list[str]) -> pa.Table | Non
                 n_rows += len(batch)
                 if n_rows > MAX_ROWS or n_rows * len(header) > MAX_CELLS:
                     break  # the caller refuses the size
-            return pa.Table.from_batches(batches, reader.schema).unify_dictionaries()
+            return pa.Table.from_batches(batches, reader.schema)
     except pa.ArrowException:
         return None
+
+
+def _arrow_type(name: str) -> pa.DataType:
+    """Return text once for each distinct cell, but plainly where most cells are distinct."""
+    return pa.string() if name.strip().startswith(FEATURE_PREFIX) else _DICTIONARY
 
 
 def _records(data: bytes, delimiter: str) -> Iterator[tuple[int, list[str]]]:
@@ -179,7 +193,7 @@ def _read_strict(data: bytes, delimiter: str, names: list[str], file: str) -> pa
         message = str(DataError("", row=error.row))
         raise DataError(str(error).removeprefix(message), file=file, row=error.row) from None
     pieces.append(_piece(pending, names))
-    return pa.concat_tables(pieces).unify_dictionaries()
+    return pa.concat_tables(pieces)
 
 
 def _piece(records: list[list[str]], names: list[str]) -> pa.Table:
@@ -188,21 +202,14 @@ def _piece(records: list[list[str]], names: list[str]) -> pa.Table:
     return pa.table(arrays, names=names)
 
 
-def _line_numbers(data: bytes, delimiter: str, n_records: int):
-    """Return the lines where records start, found by reading again only where needed."""
-    n_lines = data.count(b"\n") + (not data.endswith(b"\n"))
-    if n_lines == n_records + 1:
-        return numbered_from(2)
-
-    def lines(wanted: Iterable[int]) -> dict[int, int]:
-        wanted = frozenset(wanted)
-        last = max(wanted, default=-1)
-        found = {}
-        for record, (line, _) in enumerate(_records(data, delimiter), -1):
-            if record in wanted:
-                found[record] = line
-            if record >= last:
-                break
-        return found
-
-    return lines
+def _start_lines(path: Path, delimiter: str, records: Iterable[int]) -> dict[int, int]:
+    """Return the lines where records start, found by reading the file again."""
+    wanted = frozenset(records)
+    last = max(wanted, default=-1)
+    found = {}
+    for record, (line, _) in enumerate(_records(read_text(path), delimiter), -1):
+        if record in wanted:
+            found[record] = line
+        if record >= last:
+            break
+    return found

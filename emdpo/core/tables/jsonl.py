@@ -11,20 +11,22 @@ import pandas as pd
 
 from emdpo.core.errors import DataError
 from emdpo.core.tables.problems import show
-from emdpo.core.tables.source import MAX_CELL_CHARS, RawTable, check_size
+from emdpo.core.tables.source import MAX_CELL_CHARS, RawTable, check_size, display_name, read_text
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
 MAX_DEPTH = 16
 _LINE_BYTES = 4 * MAX_CELL_CHARS
 
 
-def read_jsonl(data: bytes, file: str) -> RawTable:
-    """Return the table of JSONL text: UTF-8 bytes without byte order mark.
+def read_jsonl(path: Path) -> RawTable:
+    """Return the table of a JSONL file that `local_file` accepted.
 
     A key that a line lacks is null there. Blank lines are skipped.
     """
+    file, data = display_name(str(path)), read_text(path)
     columns: dict[str, list] = {}
     lines: list[int] = []
     memo: dict[str, str] = {}  # one copy of each text, however often a file repeats it

@@ -8,6 +8,7 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from emdpo.core.errors import DataError
+from emdpo.core.tables.arrow import frame_of
 from emdpo.core.tables.problems import show
 from emdpo.core.tables.source import (
     MAX_CELLS,
@@ -32,7 +33,9 @@ def read_parquet(path: Path) -> RawTable:
         raise DataError("not a Parquet file (or an encrypted or cut one)", file=file)
     try:
         table = _read(data, file)
-        frame = table.to_pandas(integer_object_nulls=True)
+        names, columns = table.column_names, table.columns
+        del data, table  # large, and not needed twice
+        frame = frame_of(columns, names)
     except (pa.ArrowException, OSError, ValueError, OverflowError, NotImplementedError) as error:
         if isinstance(error, DataError):
             raise
@@ -53,7 +56,7 @@ def _read(data: bytes, file: str) -> pa.Table:
             raise DataError(f"column name {show(name)} appears twice", file=file)
     table = parquet.read(use_pandas_metadata=False).replace_schema_metadata()
     table.validate(full=True)  # text that is not UTF-8, offsets that point outside
-    return table.unify_dictionaries()
+    return table
 
 
 def _check_metadata(metadata: pq.FileMetaData, file: str) -> None:
