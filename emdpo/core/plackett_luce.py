@@ -31,16 +31,16 @@ UNRANKED = np.iinfo(np.int32).max
 
 
 class Ties(NamedTuple):
-    """Tied stages of a block. All but `group_start` are parallel, sorted by group."""
+    """Tied stages of a block, sorted by group; places count through its (W, B) rectangle."""
 
-    position: NDArray[np.intp]
-    column: NDArray[np.intp]
+    stage: NDArray[np.intp]
+    """Place of each tied stage."""
     top: NDArray[np.intp]
-    """Position of the last member of the stage's group: T sums up to here."""
+    """Place of the last member of the stage's group: T sums up to here."""
     share: NDArray[np.float64]
     """1 - l/d, so that T - l/d S = share * T + (1 - share) * (T - S) without cancellation."""
     below: NDArray[np.intp]
-    """Position just below the group: T - S sums up to here."""
+    """Place just below the group: T - S sums up to here."""
     group_start: NDArray[np.intp]
     """Where each group starts in the arrays above."""
 
@@ -130,12 +130,17 @@ def _ties(rank: NDArray[np.int32], stage: NDArray[np.bool_]) -> Ties | None:
     if len(tied) == 0:
         return None
     first = np.flatnonzero(new_group)[group[tied]]
+    size_of_group = size[group[tied]]
+    column, n_columns = tied // width, rank.shape[1]
+
+    def place(index: NDArray[np.intp]) -> NDArray[np.intp]:
+        return (index % width) * n_columns + column
+
     return Ties(
-        position=tied % width,
-        column=tied // width,
-        top=(first + size[group[tied]] - 1) % width,
-        share=1.0 - (tied - first) / size[group[tied]],
-        below=first % width - 1,
+        stage=place(tied),
+        top=place(first + size_of_group - 1),
+        share=1.0 - (tied - first) / size_of_group,
+        below=place(first) - n_columns,
         group_start=np.flatnonzero(tied == first),
     )
 
@@ -222,23 +227,26 @@ def _running_sum(array: NDArray[np.float64]) -> NDArray[np.float64]:
 
 
 def _efron(ties: Ties, remaining: NDArray[np.float64]) -> NDArray[np.float64]:
-    tied = ties.share * remaining[:, ties.top, ties.column]
-    tied += (1.0 - ties.share) * remaining[:, ties.below, ties.column]
     result = remaining.copy()
-    result[:, ties.position, ties.column] = tied
+    for source, target in zip(_flat(remaining), _flat(result), strict=True):
+        tied = ties.share * source[ties.top]
+        target[ties.stage] = tied + (1.0 - ties.share) * source[ties.below]
     return result
+
+
+def _flat(array: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return a view (K, W * B) of a contiguous (K, W, B)."""
+    return array.reshape(len(array), -1)
 
 
 def _spread_hazard(ties: Ties, hazard: NDArray[np.float64]) -> None:
     """Move each tied stage's 1 / (T - l/d S) to the two sums that it is made of, in place."""
-    tied = hazard[:, ties.position, ties.column]
-    hazard[:, ties.position, ties.column] = 0.0
     start = ties.group_start
-    column = ties.column[start]
-    hazard[:, ties.top[start], column] += np.add.reduceat(tied * ties.share, start, axis=1)
-    hazard[:, ties.below[start], column] += np.add.reduceat(
-        tied * (1.0 - ties.share), start, axis=1
-    )
+    for row in _flat(hazard):
+        tied = row[ties.stage]
+        row[ties.stage] = 0.0
+        row[ties.top[start]] += np.add.reduceat(tied * ties.share, start)
+        row[ties.below[start]] += np.add.reduceat(tied * (1.0 - ties.share), start)
 
 
 def _log_domain_terms(
@@ -263,20 +271,19 @@ def _log_domain_terms(
 
 def _log_efron(ties: Ties, log_remaining: NDArray[np.float64]) -> NDArray[np.float64]:
     result = log_remaining.copy()
-    result[:, ties.position, ties.column] = np.logaddexp(
-        np.log(ties.share) + log_remaining[:, ties.top, ties.column],
-        np.log1p(-ties.share) + log_remaining[:, ties.below, ties.column],
-    )
+    for source, target in zip(_flat(log_remaining), _flat(result), strict=True):
+        target[ties.stage] = np.logaddexp(
+            np.log(ties.share) + source[ties.top], np.log1p(-ties.share) + source[ties.below]
+        )
     return result
 
 
 def _spread_log_hazard(ties: Ties, log_hazard: NDArray[np.float64]) -> None:
-    tied = log_hazard[:, ties.position, ties.column]
-    log_hazard[:, ties.position, ties.column] = -np.inf
     start = ties.group_start
-    column = ties.column[start]
     moves = ((ties.top, np.log(ties.share)), (ties.below, np.log1p(-ties.share)))
-    for target, log_share in moves:
-        moved = np.logaddexp.reduceat(tied + log_share, start, axis=1)
-        index = (slice(None), target[start], column)
-        log_hazard[index] = np.logaddexp(log_hazard[index], moved)
+    for row in _flat(log_hazard):
+        tied = row[ties.stage]
+        row[ties.stage] = -np.inf
+        for target, log_share in moves:
+            moved = np.logaddexp.reduceat(tied + log_share, start)
+            row[target[start]] = np.logaddexp(row[target[start]], moved)
