@@ -46,7 +46,7 @@ class FitConfig:
     """auto, items, text or columns."""
     beta: float = 0.1
     """DPO inverse temperature, > 0; higher stays nearer the reference. Enters only the policies."""
-    l2: float = 1.0
+    l2: float = 3.0
     """Precision of the normal prior on theta in standardised units, >= 0 (docs/choices.md)."""
     restarts: int = 10
     """Starts of EM, >= 1; the best is kept."""
