@@ -82,18 +82,19 @@ def weighted_gradient(theta, by_user, found):
 
 
 class Mixture(NamedTuple):
-    """A fit: theta (K, M), weights (K,) and the observed log-likelihood."""
+    """A fit: theta (K, M), weights (K,), observed log-likelihood less l2/2 |theta|^2."""
 
     theta: np.ndarray
     weights: np.ndarray
-    log_likelihood: float
+    objective: float
 
 
 class Panel:
     """Distinct rankings with their counts: users who rank alike have one likelihood."""
 
-    def __init__(self, ranks):
+    def __init__(self, ranks, l2=0.0):
         ranks = np.asarray(ranks, float)
+        self.l2 = l2
         _, first, self.pattern_of_user, self.count = np.unique(
             np.nan_to_num(ranks, nan=-1.0),
             axis=0,
@@ -105,11 +106,12 @@ class Panel:
         self.found = stages(ranks[first])
 
     def posterior(self, theta, weights):
-        """Return each pattern's responsibilities (n, K) and the observed log-likelihood."""
+        """Return each pattern's responsibilities (n, K) and the objective."""
         joint = np.stack([log_probabilities(t, len(self.count), self.found) for t in theta], axis=1)
         joint += np.log(weights)
         marginal = logsumexp(joint, axis=1, keepdims=True)
-        return np.exp(joint - marginal), float(self.count @ marginal[:, 0])
+        log_prior = -0.5 * self.l2 * np.square(theta).sum()
+        return np.exp(joint - marginal), float(self.count @ marginal[:, 0]) + log_prior
 
     def m_step(self, theta, responsibilities):
         """Fit each type by itself, from where it is."""
@@ -122,8 +124,9 @@ class Panel:
 
         def loss(theta):
             log_prob = log_probabilities(theta, len(self.count), self.found)
-            gradient = weighted_gradient(theta, by_pattern, self.found)
-            return -(by_pattern @ log_prob) / scale, -gradient / scale
+            value = by_pattern @ log_prob - 0.5 * self.l2 * theta @ theta
+            gradient = weighted_gradient(theta, by_pattern, self.found) - self.l2 * theta
+            return -value / scale, -gradient / scale
 
         return minimize(loss, theta, jac=True, method="L-BFGS-B", options={"gtol": 1e-9}).x
 
@@ -139,7 +142,7 @@ class Panel:
         return Mixture(theta, weights, reached)
 
     def ascend(self, start):
-        """Maximise the observed log-likelihood directly, all parameters at once."""
+        """Maximise the objective directly, all parameters at once."""
         shape, n_users = start.theta.shape, self.count.sum()
         split = start.theta.size
 
@@ -149,7 +152,8 @@ class Panel:
             responsibilities, reached = self.posterior(theta, np.maximum(weights, 1e-300))
             weighted = responsibilities * self.count[:, None]
             by_theta = [
-                weighted_gradient(t, w, self.found) for t, w in zip(theta, weighted.T, strict=True)
+                weighted_gradient(t, w, self.found) - self.l2 * t
+                for t, w in zip(theta, weighted.T, strict=True)
             ]
             by_logit = weighted.sum(axis=0) - n_users * weights
             return -reached / n_users, -np.concatenate([*by_theta, by_logit]) / n_users
@@ -164,24 +168,24 @@ class Panel:
         """EM and direct ascent in turn, until neither gains: a local optimum."""
         fit = self.em(theta, weights, iterations)
         for _ in range(rounds):
-            before = fit.log_likelihood
+            before = fit.objective
             ascended = self.ascend(fit)
-            if ascended.log_likelihood > before:
+            if ascended.objective > before:
                 fit = ascended
             fit = self.em(fit.theta, fit.weights, iterations)
-            if fit.log_likelihood - before < LITTLE:
+            if fit.objective - before < LITTLE:
                 break
         return fit
 
     def best_of(self, n_types, n_restarts, seed):
-        """Return the best of random restarts and the log-likelihoods of all, best first."""
+        """Return the best of random restarts and the objectives of all, best first."""
         rng = np.random.default_rng(seed)
         fits = []
         for _ in range(n_restarts):
             theta = rng.normal(size=(n_types, self.n_items))
             fits.append(self.to_the_end(theta, np.full(n_types, 1 / n_types)))
-        fits.sort(key=lambda fit: -fit.log_likelihood)
-        return fits[0], np.array([fit.log_likelihood for fit in fits])
+        fits.sort(key=lambda fit: -fit.objective)
+        return fits[0], np.array([fit.objective for fit in fits])
 
     def labels(self, fit):
         """Return each user's most probable type, (N,)."""
@@ -224,13 +228,13 @@ def rank_array(table):
     return table.pivot(index="user_id", columns="response_id", values="rank").to_numpy(float)
 
 
-def _report(name, ranks, n_types, n_restarts, types=None):
+def _report(name, ranks, n_types, n_restarts, types=None, l2=0.0):
     start = time.perf_counter()
-    panel = Panel(ranks)
+    panel = Panel(ranks, l2)
     best, all_reached = panel.best_of(n_types, n_restarts, seed=2026)
     seconds = time.perf_counter() - start
     hits = int((all_reached > all_reached[0] - 0.01).sum())
-    print(f"{name}, K = {n_types}: best {best.log_likelihood:.6f}", end=", ")  # noqa: T201
+    print(f"{name}, K = {n_types}, l2 = {l2}: best {best.objective:.6f}", end=", ")  # noqa: T201
     print(f"reached by {hits} of {n_restarts}, {seconds:.0f} s", end="")  # noqa: T201
     if types is not None:
         print(f", ARI {adjusted_rand_score(types, panel.labels(best)):.4f}", end="")  # noqa: T201
@@ -242,7 +246,8 @@ def main():
     for name in ("cems", "issp2000"):
         ranks = rank_array(pd.read_parquet(DATA / f"{name}.parquet"))
         for n_types in (2, 3):
-            _report(name, ranks, n_types, 40)
+            for l2 in (0.0, 1.0):
+                _report(name, ranks, n_types, 40, l2=l2)
     ranks, types = planted_panel(5000, 10, 3, seed=7)
     _report("planted, 5,000 users", ranks, 3, 20, types)
 
