@@ -1,29 +1,67 @@
-"""What a type is, as data: its size, its tastes, its telling answers, its people."""
+"""What a type is, as data: its size, its wishes and its telling answers.
+
+This module is also the front of its neighbours: `tastes` (how strongly each type wants each
+feature), `composition` (types by group) and `evidence` (why a user is of a type).
+"""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+import numpy as np
+from scipy.special import expit
+
+from emdpo.core.composition import Composition, composition
+from emdpo.core.evidence import RankingEvidence, UserEvidence, user_evidence
+from emdpo.core.features import describe_preferences
+from emdpo.core.tastes import StyleProfile, style_profile
+
 if TYPE_CHECKING:
-    import numpy as np
     from numpy.typing import NDArray
+
+    from emdpo.core.loglinear import LogLinearPolicies
+    from emdpo.core.rankings import Rankings
+
+__all__ = [
+    "Composition",
+    "RankingEvidence",
+    "StyleProfile",
+    "TellingPair",
+    "TypePortrait",
+    "UserEvidence",
+    "composition",
+    "style_profile",
+    "telling_pairs",
+    "type_portraits",
+    "user_evidence",
+]
+
+CLEAR = np.log(1.5)
+"""Log-odds from which a type prefers an answer clearly: it picks it 60 times in 100."""
+
+ENDS = 8
+"""Candidates looked at from each end of a prompt's order by contrast."""
+
+PROMPTS_SEARCHED = 2_000
+"""Prompts in which telling pairs are sought: those where the types differ most."""
 
 
 @dataclass(frozen=True)
 class TellingPair:
-    """Two answers to one prompt that a type orders otherwise than the other types do."""
+    """Two answers to one prompt that a type orders otherwise than other types do."""
 
     prompt: str
     preferred: str
     """The answer that the type picks."""
     other: str
     probabilities: tuple[float, ...]
-    """(K,) probability that each type picks `preferred` over `other`."""
+    """(K,) probability that a user of each type picks `preferred` of the two."""
     contrast: float
-    """Least difference of the pair's log-odds, own type minus another type, nats."""
-    all_disagree: bool
-    """Every other type picks `other`; false = most of them, or they merely care less."""
+    """Least difference in log-odds of the pick between the type and any other, nats; with one
+    type, its log-odds."""
+    n_disagree: int
+    """Other types that pick `other`: all, or more than half."""
 
 
 @dataclass(frozen=True)
@@ -41,73 +79,118 @@ class TypePortrait:
     wishes: tuple[tuple[str, float], ...]
     """What it prefers and dislikes in words, with strength > 0, strongest first."""
     sets_apart: tuple[tuple[str, float], ...]
-    """The same for its difference from the average type; empty with one type."""
+    """The same for its difference from the types' average; empty with one type."""
     pairs: tuple[TellingPair, ...]
-    """Telling pairs of answers to distinct prompts, most discriminating first."""
+    """Telling pairs of distinct prompts, best first; may be fewer than asked for, or none."""
 
 
-@dataclass(frozen=True, eq=False)
-class StyleProfile:
-    """How strongly each type wants each feature, with uncertainty."""
+def type_portraits(
+    rankings: Rankings,
+    policies: LogLinearPolicies,
+    responsibilities: NDArray[np.float64],
+    weights: NDArray[np.float64],
+    n_pairs: int = 3,
+) -> tuple[TypePortrait, ...]:
+    """Return what each type is, largest first.
 
-    labels: tuple[str, ...]
-    """(D,) features, as shown to people."""
-    strength: NDArray[np.float64]
-    """(K, D) in nats per within-ranking standard deviation of the feature."""
-    low: NDArray[np.float64]
-    """(K, D) lower end of the interval; nan where `note` says why."""
-    high: NDArray[np.float64]
-    """(K, D) upper end of the interval."""
-    n: NDArray[np.float64]
-    """(K,) expected users of each type."""
-    confidence: float = 0.95
-    note: str | None = None
-    """Why there are no intervals."""
-
-
-@dataclass(frozen=True, eq=False)
-class Composition:
-    """Which types the people of each group belong to."""
-
-    attribute: str
-    values: tuple[str, ...]
-    """(G,) groups shown."""
-    n: tuple[int, ...]
-    """(G,) users of each group."""
-    shares: NDArray[np.float64]
-    """(G, K) mean responsibility; rows sum to one."""
-    cramers_v: float | None
-    """Bias-corrected association of group and type, 0..1; None with one group or one type."""
-    interval: tuple[float, float] | None
-    """Bootstrap over users."""
-    suppressed: tuple[tuple[str, int], ...] = ()
-    """Groups too small to show, with their users."""
+    Parameters
+    ----------
+    rankings : Rankings
+        The N users' rankings fitted.
+    policies : LogLinearPolicies
+    responsibilities : (N, K)
+    weights : (K,)
+    n_pairs : int
+        Telling pairs of each type, at most.
+    """
+    likely = np.bincount(responsibilities.argmax(axis=1), minlength=len(weights))
+    scores = policies.candidate_scores()
+    apart = policies.theta - policies.theta.mean(axis=0)
+    return tuple(
+        TypePortrait(
+            number=k + 1,
+            weight=float(weights[k]),
+            n_expected=float(responsibilities[:, k].sum()),
+            n_most_likely=int(likely[k]),
+            wishes=tuple(describe_preferences(policies.features, policies.theta[k])),
+            sets_apart=tuple(describe_preferences(policies.features, apart[k])),
+            pairs=telling_pairs(rankings, scores, k, n_pairs),
+        )
+        for k in range(len(weights))
+    )
 
 
-@dataclass(frozen=True)
-class RankingEvidence:
-    """What one ranking says about its user's type."""
+def telling_pairs(
+    rankings: Rankings, scores: NDArray[np.float64], k: int, n_pairs: int = 3
+) -> tuple[TellingPair, ...]:
+    """Return the pairs of answers that best tell type k (from 0) from the others.
 
-    ranking_id: str
-    prompt: str
-    order: tuple[str, ...]
-    """Answers, best first; those shown but not ranked last."""
-    log_likelihoods: tuple[float, ...]
-    """(K,) log P_k of the ranking, nats."""
-    influence: float
-    """Log-likelihood under the user's most likely type minus under the runner-up, nats."""
+    Type k prefers the first clearly, more than any other type, and more than half of the others
+    prefer the second. Pairs where most others do come first, then the least difference of
+    log-odds counts. Only the ends of each prompt's order by contrast are paired, so that long
+    lists cost A log A.
+
+    Parameters
+    ----------
+    scores : (K, A)
+        DPO scores of every distinct candidate.
+    """
+    contrast = (
+        scores[k] - np.delete(scores, k, axis=0).mean(axis=0) if len(scores) > 1 else scores[k]
+    )
+    low, high = _ends_by_prompt(contrast, rankings.candidate_prompt)  # (P, E) each
+    first, second = np.broadcast_arrays(high[:, :, None], low[:, None, :])  # (P, E, E)
+    first, second = first.reshape(len(low), -1), second.reshape(len(low), -1)  # (P, E * E)
+    value = _telling(scores[:, first] - scores[:, second], k)
+    best = value.argmax(axis=1)  # (P,) one pair a prompt
+    value = value[np.arange(len(value)), best]
+    prompts = np.argsort(-value, kind="stable")[:n_pairs]
+    pairs = ((int(first[p, best[p]]), int(second[p, best[p]])) for p in prompts if value[p] > 0)
+    return tuple(_pair(rankings, scores[:, a] - scores[:, b], a, b, k) for a, b in pairs)
 
 
-@dataclass(frozen=True)
-class UserEvidence:
-    """One user's posterior over types, and why."""
+def _telling(log_odds: NDArray[np.float64], k: int) -> NDArray[np.float64]:
+    """Return how telling each pair (P, E) is of type k, 0 = not at all, from log-odds (K, P, E)."""
+    own, others = log_odds[k], np.delete(log_odds, k, axis=0)
+    if not len(others):
+        return np.where(own >= CLEAR, own, 0.0)
+    gap = (own - others).min(axis=0)
+    against = (others < 0).sum(axis=0)
+    telling = (own >= CLEAR) & (gap > 0) & (2 * against > len(others))
+    # The gap, squashed into (0, 1), only decides between pairs with as many types against.
+    return np.where(telling, against + gap / (1 + np.abs(gap)), 0.0)
 
-    user_id: str
-    posterior: tuple[float, ...]
-    """(K,) responsibilities."""
-    most_likely: int
-    """1-based number of the most likely type."""
-    runner_up: int | None
-    """1-based number of the second most likely type; None with one type."""
-    rankings: tuple[RankingEvidence, ...]
-    """Sorted by the size of `influence`, largest first."""
+
+def _ends_by_prompt(
+    contrast: NDArray[np.float64], prompt: NDArray[np.int64]
+) -> tuple[NDArray[np.intp], NDArray[np.intp]]:
+    """Return the candidates (P, E) of lowest and of highest contrast of the prompts that vary most.
+
+    Short lists repeat a candidate.
+    """
+    order = np.lexsort((contrast, prompt))
+    counts = np.bincount(prompt)
+    counts = counts[counts > 0]
+    start = np.cumsum(counts) - counts
+    last = start + counts - 1
+    spread = contrast[order[last]] - contrast[order[start]]
+    widest = np.sort(np.argsort(-spread, kind="stable")[:PROMPTS_SEARCHED])
+    start, last = start[widest, None], last[widest, None]
+    step = np.arange(min(ENDS, counts.max()))
+    return order[np.minimum(start + step, last)], order[np.maximum(last - step, start)]
+
+
+def _pair(
+    rankings: Rankings, log_odds: NDArray[np.float64], first: int, second: int, k: int
+) -> TellingPair:
+    others = np.delete(log_odds, k)
+    text = rankings.candidates["response"]
+    prompt = rankings.candidate_prompt[first]
+    return TellingPair(
+        prompt=str(rankings.prompts["prompt"].iloc[prompt]),
+        preferred=str(text.iloc[first]),
+        other=str(text.iloc[second]),
+        probabilities=tuple(expit(log_odds).tolist()),
+        contrast=float(log_odds[k] - (others.max() if len(others) else 0.0)),
+        n_disagree=int((others < 0).sum()),
+    )

@@ -36,7 +36,7 @@ RULE_LABELS = {
 }
 
 RULE_LOOKS = {
-    "pooled": ("#D81B60", "diamond-wide"),
+    "pooled": ("#D81B60", "octagon"),
     "uniform": ("#8C8C8C", "hexagon"),
     "prevalence": ("#8C6D31", "hourglass"),
     "maximin": ("#6A8F3C", "triangle-down"),
@@ -85,7 +85,7 @@ def _rule_marker(rule: str, size: int) -> dict[str, object]:
 def regret_by_rule_figure(audit: Audit, kind: str = "share") -> go.Figure:
     """Return each type's regret under each rule, `kind` one of plain, kl, share."""
     figure = question_figure(
-        "Which rule leaves which type badly served?",
+        "Which rule serves which type badly?",
         f"Each mark is a type (n = {audit.n_users:,} users in all); further right is worse: "
         f"{KIND_NOTES[kind]}. A short line: types fare alike.",
         height=34 * len(audit.rules) + 30,
@@ -124,14 +124,14 @@ def group_regret_figure(
 ) -> go.Figure:
     """Return the regret of each group of an attribute under some rules, with intervals and n."""
     groups = [group for group in audit.groups if group.attribute == attribute]
+    shown = [rule for rule in rules if rule in audit.rules]
     figure = question_figure(
         f"Who loses most, by {label_text(attribute, 30)}?",
         f"Mean over a group's users; further right is worse: {KIND_NOTES[kind]}. Bars: "
         f"{audit.config.confidence:.0%} bootstrap intervals. Dotted: everybody.",
-        height=46 * len(groups) + 30,
+        height=max(46, 14 * len(shown) + 12) * len(groups) + 30,
     )
     title, fmt = KIND_AXES[kind]
-    shown = [rule for rule in rules if rule in audit.rules]
     for place, rule in enumerate(shown):
         figure.add_trace(_group_trace(groups, kind, rule, place, len(shown), fmt))
         overall = audit.mean(kind)[rule]
@@ -161,7 +161,7 @@ def _group_trace(
             "arrayminus": values - ends[:, 0],
             "color": _rule_look(rule)[0],
             "thickness": 2,
-            "width": 4,
+            "width": 3,
         },
         mode="markers",
         marker=_rule_marker(rule, 11),
@@ -176,7 +176,7 @@ def regret_matrix_figure(audit: Audit) -> go.Figure:
     """Return the plain regret of each type when served by each type's model."""
     names = [type_name(k) for k in range(audit.n_types)]
     figure = question_figure(
-        "What does a type lose with another's model?",
+        "What if a type gets another's model?",
         f"Row: who is served; column: whose model serves. Plain regret in nats, mean over "
         f"{audit.n_prompts:,} prompts; 0 = its own model, darker is worse.",
         height=64 * audit.n_types + 60,
@@ -186,14 +186,14 @@ def regret_matrix_figure(audit: Audit) -> go.Figure:
     ends = np.full((*audit.regret_matrix.shape, 2), np.nan) if interval is None else interval
     figure.add_heatmap(
         z=audit.regret_matrix,
-        x=[f"{name}'s model" for name in names],
+        x=[f"{name}'s<br>model" for name in names],
         y=names,
         customdata=ends,
         texttemplate="%{z:.2f}",
         textfont={"size": 14},
-        colorscale=[[0, "#EAF3FA"], [0.5, "#56A0D3"], [1, "#084A7D"]],
+        colorscale=[[0, "#EAF3FA"], [0.45, "#A6CDE8"], [0.55, "#3D86BD"], [1, "#084A7D"]],
         zmin=min(0.0, float(audit.regret_matrix.min())),
-        colorbar={"title": {"text": "nats"}, "outlinewidth": 0},
+        showscale=False,
         hovertemplate="%{y} with %{x}: %{z:.3f} nats "
         "(%{customdata[0]:.3f} to %{customdata[1]:.3f})<extra></extra>",
         xgap=2,

@@ -130,6 +130,7 @@ def selection_figure(selection: Selection) -> go.Figure:
     figure.update_layout(layout, overwrite=False)
     chosen = table["recommended"].to_numpy(bool)
     marker = {
+        "opacity": 1.0,
         "symbol": np.where(chosen, "star", "circle").tolist(),
         "size": np.where(chosen, 18, 9).tolist(),
         "color": np.where(chosen, TYPE_COLOURS[1], TYPE_COLOURS[0]).tolist(),

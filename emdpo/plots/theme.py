@@ -31,10 +31,13 @@ GRID = "rgba(128,128,128,0.28)"
 CLEAR = "rgba(0,0,0,0)"
 OUTLINE = "rgba(128,128,128,0.9)"
 
+CLUTTER = ["zoom", "pan", "select", "lasso", "zoomIn", "zoomOut", "autoScale"]
+"""Buttons left out: on a phone they would cover the title."""
+
 LABEL_LIMIT = 80
 """Characters of user text on a figure."""
 
-TITLE_WIDTH = 44
+TITLE_WIDTH = 40
 HOW_TO_READ_WIDTH = 62
 """Characters a line, so that a figure 400 pixels wide cuts nothing."""
 
@@ -82,6 +85,19 @@ def type_marker(k: int, size: int = 11) -> dict[str, object]:
     }
 
 
+def text_on(colour: str) -> str:
+    """Return black or white, whichever reads better on a "#rrggbb" colour."""
+    red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
+    return "#000000" if 0.299 * red + 0.587 * green + 0.114 * blue > 125 else "#ffffff"
+
+
+def wrapped_label(text: object, limit: int, width: int) -> str:
+    """Return `label_text` broken into lines of about `width` characters."""
+    line = " ".join(str(text).split())
+    lines = textwrap.wrap(line[:limit] + "…" if len(line) > limit else line, width) or [""]
+    return "<br>".join(label_text(part) for part in lines)
+
+
 def question_figure(title: str, how_to_read: str, height: int, legend: bool = True) -> go.Figure:
     """Return an empty figure whose title asks a question and whose subtitle says how to read it.
 
@@ -95,7 +111,7 @@ def question_figure(title: str, how_to_read: str, height: int, legend: bool = Tr
     titles = textwrap.wrap(title, TITLE_WIDTH)
     notes = textwrap.wrap(how_to_read, HOW_TO_READ_WIDTH)
     top = 24 + 22 * len(titles) + 17 * len(notes)
-    bottom = 100 if legend else 60
+    bottom = 96 if legend else 56
     layout = go.Layout(
         title={
             "text": "<br>".join(f"<b>{line}</b>" for line in titles),
@@ -107,7 +123,7 @@ def question_figure(title: str, how_to_read: str, height: int, legend: bool = Tr
             "y": 1,
             "yanchor": "top",
             "yref": "container",
-            "pad": {"t": 14, "l": 12},
+            "pad": {"t": 14 + 21 * (len(titles) - 1), "l": 12},
         },
         height=height + top + bottom,
         margin={"t": top, "b": bottom, "l": 60, "r": 20},
@@ -124,6 +140,7 @@ def question_figure(title: str, how_to_read: str, height: int, legend: bool = Tr
             "bgcolor": CLEAR,
         },
         hoverlabel={"align": "left", "namelength": -1},
+        modebar={"bgcolor": CLEAR, "color": GRID, "activecolor": INK, "remove": CLUTTER},
     )
     figure = go.Figure(layout=layout)
     figure.update_xaxes(AXIS)

@@ -9,15 +9,18 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from emdpo.plots.theme import (
+    CLEAR,
     GRID,
     INK,
     OUTLINE,
     TYPE_PATTERNS,
     label_text,
     question_figure,
+    text_on,
     type_colour,
     type_marker,
     type_name,
+    wrapped_label,
 )
 
 if TYPE_CHECKING:
@@ -81,8 +84,8 @@ def _posterior_triangle(responsibilities: NDArray[np.float64]) -> go.Figure:
     note = "" if len(shown) == n else f" An even sample of {len(shown):,} is drawn."
     figure = question_figure(
         POSTERIOR_QUESTION,
-        f"Each mark is one user (n = {n:,}). In a corner: surely that type; in the middle: "
-        f"unsure.{note}",
+        f"Each mark is one user (n = {n:,}; the legend counts most likely types). In a corner: "
+        f"surely that type; in the middle: unsure.{note}",
         height=360,
     )
     points = responsibilities[shown]
@@ -95,15 +98,21 @@ def _posterior_triangle(responsibilities: NDArray[np.float64]) -> go.Figure:
             c=part[:, 2],
             mode="markers",
             marker=type_marker(k, 8) | {"opacity": 0.7},
-            name=type_name(k),
+            name=f"{type_name(k)}: {np.count_nonzero(responsibilities.argmax(axis=1) == k):,}",
             cliponaxis=False,
             hovertemplate="Type 1 %{a:.0%}, Type 2 %{b:.0%}, Type 3 %{c:.0%}<extra></extra>",
         )
-    axis = {"gridcolor": GRID, "linecolor": OUTLINE, "tickformat": ".0%", "nticks": 4, "min": 0}
+    axis = {
+        "gridcolor": GRID,
+        "linecolor": OUTLINE,
+        "tickformat": ".0%",
+        "tickvals": [0.25, 0.5, 0.75],
+    }
     corners = {
         f"{letter}axis": axis | {"title": {"text": type_name(k)}} for k, letter in enumerate("abc")
     }
-    figure.update_layout(ternary={"sum": 1, "bgcolor": "rgba(0,0,0,0)"} | corners)
+    figure.update_layout(ternary={"sum": 1, "bgcolor": CLEAR} | corners)
+    figure.update_layout(margin={"t": figure.layout.margin.t + 30, "l": 50, "r": 50})
     return figure
 
 
@@ -139,7 +148,12 @@ PROBABILITY_SCALE = [[0, "rgba(0,114,178,0.04)"], [1, "rgb(0,114,178)"]]
 
 
 def _bar_marker(k: int) -> dict[str, object]:
-    pattern = {"shape": TYPE_PATTERNS[k % len(TYPE_PATTERNS)], "solidity": 0.2, "size": 7}
+    pattern = {
+        "shape": TYPE_PATTERNS[k % len(TYPE_PATTERNS)],
+        "solidity": 0.15,
+        "fgopacity": 0.45,
+        "size": 7,
+    }
     return {
         "color": type_colour(k),
         "pattern": pattern,
@@ -188,10 +202,10 @@ def style_figure(profile: StyleProfile, top: int = 12) -> go.Figure:
             hovertemplate=f"{type_name(k)}: %{{x:.2f}} "
             "(%{customdata[0]:.2f} to %{customdata[1]:.2f})<extra></extra>",
         )
-    figure.update_xaxes(title_text="change of score per standard deviation (nats)")
+    figure.update_xaxes(title_text="score per standard deviation (nats)")
     figure.update_yaxes(
         tickvals=place,
-        ticktext=[label_text(profile.labels[d], 34) for d in chosen],
+        ticktext=[wrapped_label(profile.labels[d], 40, 20) for d in chosen],
         range=[len(chosen) - 0.5, -0.5],
         zeroline=False,
     )
@@ -245,9 +259,11 @@ def composition_figure(composition: Composition) -> go.Figure:
             orientation="h",
             marker=_bar_marker(k),
             name=type_name(k),
-            text=[f"{share:.0%}" if share >= 0.08 else "" for share in shares],
+            text=[f"<b>{share:.0%}</b>" if share >= 0.1 else "" for share in shares],
             textposition="inside",
+            textangle=0,
             insidetextanchor="middle",
+            insidetextfont={"color": text_on(type_colour(k))},
             hovertemplate=f"%{{y}}<br>{type_name(k)}: %{{x:.1%}}<extra></extra>",
         )
     figure.update_layout(barmode="stack", bargap=0.3, legend_traceorder="normal")

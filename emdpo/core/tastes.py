@@ -1,0 +1,202 @@
+"""How strongly each type wants each feature, and how sure that is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TYPE_CHECKING
+
+import numpy as np
+from scipy.linalg import LinAlgError, cho_factor, cho_solve
+from scipy.sparse import csr_array
+from scipy.special import ndtri
+
+from emdpo.core.em import ranking_weights
+from emdpo.core.information import free_directions
+from emdpo.core.plackett_luce import log_likelihoods_vjp
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from emdpo.core.features import FeatureSet
+    from emdpo.core.loglinear import LogLinearPolicies
+    from emdpo.core.rankings import Rankings
+
+MAX_PARAMETERS = 3_000
+"""Parameters up to which the information matrix is inverted (a few seconds)."""
+
+MAX_WORK = 2e8
+"""Directions x types x candidate rows up to which the information is computed (seconds)."""
+
+STEP = 1e-4
+
+
+@dataclass(frozen=True, eq=False)
+class StyleProfile:
+    """How strongly each type wants each feature, with uncertainty."""
+
+    labels: tuple[str, ...]
+    """(D,) features, as shown to people."""
+    strength: NDArray[np.float64]
+    """(K, D) nats a type's score rises with one within-ranking standard deviation more of the
+    feature and what usually comes with it; for items, utility above the mean."""
+    low: NDArray[np.float64]
+    """(K, D) lower end of the interval; nan where `note` says why."""
+    high: NDArray[np.float64]
+    """(K, D) upper end of the interval."""
+    n: NDArray[np.float64]
+    """(K,) expected users of each type."""
+    confidence: float = 0.95
+    """Of each interval by itself, in (0, 1)."""
+    note: str | None = None
+    """Why there are no intervals."""
+
+
+def style_profile(
+    rankings: Rankings,
+    policies: LogLinearPolicies,
+    responsibilities: NDArray[np.float64],
+    weights: NDArray[np.float64],
+    confidence: float = 0.95,
+) -> StyleProfile:
+    """Return each type's mean preference for each feature, with intervals.
+
+    Parameters
+    ----------
+    rankings : Rankings
+        The N users' rankings fitted.
+    policies : LogLinearPolicies
+    responsibilities : (N, K)
+    weights : (K,)
+    confidence : float
+        Of the intervals, in (0, 1).
+
+    Notes
+    -----
+    Strengths are those of `describe_preferences`, L theta_k with L the features' correlation.
+    Intervals are L theta_k +- z sqrt(diag(L V_kk L')), where V = H^-1 G H^-1 is the sandwich
+    covariance clustered by user: H is the observed information of all parameters (types and
+    weights together, so that not knowing who is of which type counts) plus the prior's precision,
+    and G the scatter of the users' scores. This is the variance of the one-step bootstrap over
+    users theta + H^-1 sum_i (m_i - 1) s_i, without drawing (White 1982; Louis 1982 for H).
+    """
+    features = policies.features
+    strength = features_strength(features, policies.theta)
+    spread, note = _standard_errors(rankings, policies, responsibilities, weights)
+    half = ndtri(0.5 + confidence / 2) * spread
+    return StyleProfile(
+        labels=features.labels,
+        strength=strength,
+        low=strength - half,
+        high=strength + half,
+        n=responsibilities.sum(axis=0),
+        confidence=confidence,
+        note=note,
+    )
+
+
+def features_strength(features: FeatureSet, rows: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return L applied to the last axis of (..., D): correlation, or distance from the mean."""
+    if features.kind == "items":
+        return rows - rows.mean(axis=-1, keepdims=True)
+    return rows if features.correlation is None else rows @ features.correlation
+
+
+def _standard_errors(
+    rankings: Rankings,
+    policies: LogLinearPolicies,
+    responsibilities: NDArray[np.float64],
+    weights: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], str | None]:
+    """Return the standard errors (K, D) of the strengths, or nan and why."""
+    n_types, n_features = policies.theta.shape
+    nothing = np.full((n_types, n_features), np.nan)
+    too_large = f"no intervals for {n_types * n_features:,} parameters"
+    work = n_features * n_types * rankings.n_rows
+    if n_types * n_features > MAX_PARAMETERS or work > MAX_WORK:
+        return nothing, too_large
+    basis = free_directions(rankings, policies.features)  # (D, d)
+    information, scores = observed_information_matrix(
+        rankings, policies, responsibilities, weights, basis
+    )
+    n_theta = n_types * basis.shape[1]
+    information[:n_theta, :n_theta] += policies.l2 * np.eye(n_theta)
+    scores = scores - scores.mean(axis=0)
+    try:
+        root = cho_solve(cho_factor(information), scores.T)[:n_theta]  # (n_theta, N): H^-1 s_i
+    except LinAlgError:
+        return nothing, "no intervals: these rankings do not pin all parameters down"
+    n = rankings.n_users
+    change = root.reshape(n_types, basis.shape[1], n).swapaxes(1, 2) @ basis.T  # (K, N, D)
+    change = features_strength(policies.features, change)
+    return np.sqrt(np.square(change).sum(axis=1) * n / max(n - 1, 1)), None
+
+
+def observed_information_matrix(
+    rankings: Rankings,
+    policies: LogLinearPolicies,
+    responsibilities: NDArray[np.float64],
+    weights: NDArray[np.float64],
+    basis: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the observed information (n, n) and each user's score (N, n), without the prior.
+
+    The n = K d + K - 1 parameters are theta_1..theta_K along `basis` (D, d), then K - 1 contrasts
+    of the logits of the weights. Louis (1982): the information if types were known, less the
+    variance, given the rankings, of the score if types were known.
+    """
+    n_users, n_types = responsibilities.shape
+    dim = basis.shape[1]
+    gradients = _user_gradients(rankings, policies) @ basis  # (K, N, d) score if of type k
+    weighted = responsibilities.T[:, :, None] * gradients  # (K, N, d)
+    contrast = np.linalg.qr(np.eye(n_types, n_types - 1) - 1.0 / n_types)[0]  # (K, K - 1)
+    by_theta = weighted.swapaxes(0, 1).reshape(n_users, n_types * dim)
+    scores = np.hstack([by_theta, (responsibilities - weights) @ contrast])  # (N, n)
+
+    # sum_i s_i s_i' holds every product of two types; own products are set right block by block.
+    information = scores.T @ scores
+    known = _known_types_information(rankings, policies, responsibilities, basis)  # (K, d, d)
+    logits = slice(n_types * dim, None)
+    for k in range(n_types):
+        block = slice(k * dim, (k + 1) * dim)
+        information[block, block] += known[k] - weighted[k].T @ gradients[k]
+        of_type = weighted[k].sum(axis=0)[:, None] * (np.eye(n_types)[k] - weights) @ contrast
+        information[block, logits] -= of_type
+        information[logits, block] -= of_type.T
+    return information, scores
+
+
+def _user_gradients(rankings: Rankings, policies: LogLinearPolicies) -> NDArray[np.float64]:
+    """Return d log P_k(all rankings of i) / d theta_k, (K, N, D)."""
+    _, pull_back = log_likelihoods_vjp(rankings.stages, policies.scores(rankings))
+    by_row = pull_back(np.tile(rankings.weight, (policies.n_types, 1)))  # (K, C)
+    user = rankings.user[rankings.ranking_of_row]
+    features = policies.features
+    columns = rankings.candidate if features.codes is None else features.codes[rankings.candidate]
+    width = rankings.n_candidates if features.codes is None else features.n_features
+    shape = (rankings.n_users, width)
+    totals = (csr_array((row, (user, columns)), shape=shape) for row in by_row)
+    if features.matrix is None:
+        return np.stack([total.toarray() for total in totals])
+    return np.stack([total @ features.matrix for total in totals])
+
+
+def _known_types_information(
+    rankings: Rankings,
+    policies: LogLinearPolicies,
+    responsibilities: NDArray[np.float64],
+    basis: NDArray[np.float64],
+) -> NDArray[np.float64]:
+    """Return -d2/dtheta_k2 of sum_i r_ik log P_k along `basis`, (K, d, d), r held fixed.
+
+    Types do not interact then, so one central difference moves all of them at once.
+    """
+    share = ranking_weights(rankings, responsibilities)  # (K, R)
+
+    def gradient(shift: NDArray[np.float64]) -> NDArray[np.float64]:
+        moved = replace(policies, theta=policies.theta + shift)
+        _, pull_back = log_likelihoods_vjp(rankings.stages, moved.scores(rankings))
+        return moved.pull_back(rankings, pull_back(share)).reshape(moved.theta.shape) @ basis
+
+    columns = [gradient(-STEP * axis) - gradient(STEP * axis) for axis in basis.T]  # d of (K, d)
+    hessian = np.stack(columns, axis=-1) / (2 * STEP)
+    return (hessian + hessian.swapaxes(1, 2)) / 2
