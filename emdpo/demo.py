@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 
 from emdpo.core.errors import EmdpoError
@@ -18,8 +19,8 @@ def demo_file(name: str = "rankings.csv") -> Path:
     EmdpoError
         The package was installed without the demo data.
     """
-    package = Path(__file__).parent
-    for assets in (package / "assets", package.parent / "assets"):
+    clone, installed = Path(__file__).parent.parent / "assets", Path(sys.prefix) / "share" / "emdpo"
+    for assets in (clone, installed):
         path = assets / "demo" / name
         if path.exists():
             return path
