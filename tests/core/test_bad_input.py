@@ -396,11 +396,19 @@ def test_parquet_bombs_are_refused_by_their_metadata(tmp_path):
     run = pa.repeat(pa.scalar(1, pa.int64()), 4_000_000)
     pq.write_table(pa.table({"user_id": run}), path)
     refused(path)
-    codes = pa.array(np.zeros(31_000_000, np.int32))
-    elements = pa.DictionaryArray.from_arrays(codes, ["x" * 1000])
-    nested = pa.ListArray.from_arrays(pa.array([0, len(elements)], pa.int32()), elements)
-    pq.write_table(pa.table({"responses": nested}), path)
-    assert path.stat().st_size < 1_000_000
+    for n_items, text in ((9_000_000, "x"), (1_000_000, "x" * 1000)):
+        codes = pa.array(np.zeros(n_items, np.int32))
+        elements = pa.DictionaryArray.from_arrays(codes, [text])
+        nested = pa.ListArray.from_arrays(pa.array([0, n_items], pa.int32()), elements)
+        pq.write_table(pa.table({"responses": nested}), path)
+        assert path.stat().st_size < 1_000_000
+        refused(path)
+
+
+def test_jsonl_of_countless_items_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr(source, "MAX_ITEMS", 10)
+    path = tmp_path / "big.jsonl"
+    path.write_text(jsonl(record(tags=[1, 2, 3, 4, {"a": [5, 6, 7, 8, 9]}])))
     refused(path)
 
 

@@ -11,7 +11,14 @@ import pandas as pd
 
 from emdpo.core.errors import DataError
 from emdpo.core.tables.problems import show
-from emdpo.core.tables.source import MAX_CELL_CHARS, RawTable, check_size, display_name, read_text
+from emdpo.core.tables.source import (
+    MAX_CELL_CHARS,
+    RawTable,
+    check_items,
+    check_size,
+    display_name,
+    read_text,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -30,15 +37,17 @@ def read_jsonl(path: Path) -> RawTable:
     columns: dict[str, list] = {}
     lines: list[int] = []
     memo: dict[str, str] = {}  # one copy of each text, however often a file repeats it
-    n_lines = data.count(b"\n") + 1
+    n_lines, n_items = data.count(b"\n") + 1, 0
     check_size(n_lines, 1, file)
     for number, line in enumerate(io.BytesIO(data), 1):
         if not line.strip():
             continue
         try:
-            record = _parse(line)
+            record, found = _parse(line)
         except ValueError as error:
             raise DataError(str(error), file=file, row=number) from None
+        n_items += found
+        check_items(n_items, file)
         for name in [name for name in record if name not in columns]:
             check_size(n_lines, len(columns) + 1, file)
             columns[name] = [None] * len(lines)
@@ -55,8 +64,11 @@ def _lookup(starts: np.ndarray, records: Iterable[int]) -> dict[int, int]:
     return {record: int(starts[record]) for record in records}
 
 
-def _parse(line: bytes) -> dict:
-    """Return the object of one line; the message of the ValueError is for people."""
+def _parse(line: bytes) -> tuple[dict, int]:
+    """Return the object of one line and how many items its values hold.
+
+    The message of the ValueError is for people.
+    """
     if len(line) > _LINE_BYTES:
         raise ValueError(f"the line is longer than {_LINE_BYTES:,} bytes")
     try:
@@ -67,9 +79,10 @@ def _parse(line: bytes) -> dict:
         raise ValueError(f"nested more than {MAX_DEPTH} deep") from None
     if not isinstance(record, dict):
         raise ValueError(f"a line must hold one JSON object, got {show(line.decode().strip())}")
-    if line.count(b"[") + line.count(b"{") > MAX_DEPTH and _depth(record) > MAX_DEPTH:
+    depth, n_items = _nested(record)
+    if depth > MAX_DEPTH:
         raise ValueError(f"nested more than {MAX_DEPTH} deep")
-    return record
+    return record, n_items
 
 
 def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
@@ -84,12 +97,12 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
 _decoder = json.JSONDecoder(object_pairs_hook=_unique)
 
 
-def _depth(value: object) -> int:
-    """Return how deep lists and objects are nested, without recursion."""
-    depth, level = 0, [value]
+def _nested(record: dict) -> tuple[int, int]:
+    """Return how deep lists and objects lie inside the values, and how many items they hold."""
+    depth = n_items = 0
+    level = [value for value in record.values() if isinstance(value, list | dict)]
     while level:
-        depth += 1
-        inner = [list(v.values()) if isinstance(v, dict) else v for v in level]
-        level = [v for part in inner if isinstance(part, list) for v in part]
-        level = [v for v in level if isinstance(v, dict | list)]
-    return depth
+        items = [x for part in level for x in (part.values() if isinstance(part, dict) else part)]
+        level = [x for x in items if isinstance(x, list | dict)]
+        depth, n_items = depth + 1, n_items + len(items)
+    return depth, n_items

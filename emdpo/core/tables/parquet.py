@@ -8,12 +8,12 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 
 from emdpo.core.errors import DataError
-from emdpo.core.tables.arrow import frame_of
+from emdpo.core.tables.arrow import frame_of, text_bytes
 from emdpo.core.tables.problems import show
 from emdpo.core.tables.source import (
-    MAX_CELLS,
     MAX_FILE_BYTES,
     RawTable,
+    check_items,
     check_size,
     display_name,
     numbered_from,
@@ -56,20 +56,25 @@ def _read(data: bytes, file: str) -> pa.Table:
             raise DataError(f"column name {show(name)} appears twice", file=file)
     table = parquet.read(use_pandas_metadata=False).replace_schema_metadata()
     table.validate(full=True)  # text that is not UTF-8, offsets that point outside
+    _check_bytes(sum(map(text_bytes, table.columns)), file)
     return table
 
 
 def _check_metadata(metadata: pq.FileMetaData, file: str) -> None:
     """Raise where the file would unpack to more than is read."""
     check_size(metadata.num_rows, metadata.num_columns, file)
-    n_bytes = n_values = 0
+    repeats = [metadata.schema.column(i).max_repetition_level for i in range(metadata.num_columns)]
+    n_bytes = n_items = 0
     for group in map(metadata.row_group, range(metadata.num_row_groups)):
-        for chunk in map(group.column, range(group.num_columns)):
+        for chunk, level in zip(map(group.column, range(group.num_columns)), repeats, strict=True):
             n_bytes += chunk.total_uncompressed_size
-            n_values += chunk.num_values
+            n_items += chunk.num_values if level else 0
+    _check_bytes(n_bytes, file)
+    check_items(n_items, file)
+
+
+def _check_bytes(n_bytes: int, file: str) -> None:
     if n_bytes > MAX_FILE_BYTES:
         limit = MAX_FILE_BYTES // 1_000_000
         message = f"unpacks to {n_bytes // 1_000_000:,} MB, more than the {limit} MB allowed"
         raise DataError(message, file=file)
-    if n_values > MAX_CELLS:
-        raise DataError(f"{n_values:,} values; at most {MAX_CELLS:,} are read", file=file)

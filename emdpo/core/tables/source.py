@@ -26,6 +26,8 @@ MAX_ROWS = 3_000_000
 MAX_COLUMNS = 5_000
 MAX_CELLS = 30_000_000
 MAX_CELL_CHARS = 4_000_000
+MAX_ITEMS = 8_000_000
+"""Items of lists and objects inside cells, in all."""
 
 _ADDRESS = re.compile(r"[A-Za-z][A-Za-z0-9+.\-]+:/")  # two letters: "C:/" is a drive
 _COMPRESSED = {
@@ -151,6 +153,12 @@ def _check_utf8(data: bytes, name: str) -> None:
             message = f"byte {data[at]:#04x} is not UTF-8 (Latin-1 text?); save it as UTF-8"
             raise DataError(message, file=name, row=row) from None
         pending = len(decoder.getstate()[0])
+
+
+def check_items(n_items: int, name: str | None) -> None:
+    """Raise where cells hold more items of lists and objects than are read."""
+    if n_items > MAX_ITEMS:
+        raise DataError(f"over {MAX_ITEMS:,} items in lists and objects", file=name)
 
 
 def check_size(n_rows: int, n_columns: int, name: str | None) -> None:
