@@ -5,6 +5,7 @@ has a table with the same numbers: `*_table` here, on `Fit`, or in `auditing`.
 """
 
 from emdpo.plots.auditing import (
+    DEFAULT_RULES,
     group_regret_figure,
     regret_by_rule_figure,
     regret_matrix_figure,
@@ -34,6 +35,7 @@ from emdpo.plots.types import (
 )
 
 __all__ = [
+    "DEFAULT_RULES",
     "TYPE_COLOURS",
     "composition_figure",
     "composition_table",

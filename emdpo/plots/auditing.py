@@ -9,6 +9,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from emdpo.core.findings import rule_label
 from emdpo.plots.theme import (
     GRID,
     INK,
@@ -23,17 +24,6 @@ from emdpo.plots.theme import (
 
 if TYPE_CHECKING:
     from emdpo.core.audit import Audit, GroupRegret
-
-RULE_LABELS = {
-    "pooled": "Pooled DPO",
-    "uniform": "Uniform mixture",
-    "prevalence": "Prevalence mixture",
-    "maximin": "Maximin value",
-    "nash": "Nash welfare",
-    "mixture": "Min-max mixture",
-    "consensus": "Min-max consensus",
-    "lottery": "Maximal lottery",
-}
 
 RULE_LOOKS = {
     "pooled": ("#D81B60", "octagon"),
@@ -60,13 +50,6 @@ KIND_NOTES = {
 }
 
 DEFAULT_RULES = ("pooled", "consensus")
-
-
-def rule_label(rule: str) -> str:
-    """Return a rule's name for people."""
-    if rule.startswith("type-"):
-        return f"Type {rule[5:]} for all"
-    return RULE_LABELS.get(rule, rule)
 
 
 def _rule_look(rule: str) -> tuple[str, str]:
@@ -190,8 +173,8 @@ def regret_matrix_figure(audit: Audit) -> go.Figure:
         y=names,
         customdata=ends,
         texttemplate="%{z:.2f}",
-        textfont={"size": 14},
-        colorscale=[[0, "#EAF3FA"], [0.45, "#A6CDE8"], [0.55, "#3D86BD"], [1, "#084A7D"]],
+        textfont={"size": 14, "color": "#111111"},
+        colorscale=[[0, "#EAF3FA"], [1, "#5FA8D8"]],
         zmin=min(0.0, float(audit.regret_matrix.min())),
         showscale=False,
         hovertemplate="%{y} with %{x}: %{z:.3f} nats "

@@ -98,7 +98,9 @@ def wrapped_label(text: object, limit: int, width: int) -> str:
     return "<br>".join(label_text(part) for part in lines)
 
 
-def question_figure(title: str, how_to_read: str, height: int, legend: bool = True) -> go.Figure:
+def question_figure(
+    title: str, how_to_read: str, height: int, *, legend: bool = True, headroom: int = 0
+) -> go.Figure:
     """Return an empty figure whose title asks a question and whose subtitle says how to read it.
 
     Parameters
@@ -107,10 +109,14 @@ def question_figure(title: str, how_to_read: str, height: int, legend: bool = Tr
         Text whose user parts have gone through `label_text`.
     height
         Of the plotting area, pixels; the title's lines come on top.
+    legend
+        Whether there is one, under the plot.
+    headroom
+        Pixels between title and plot.
     """
     titles = textwrap.wrap(title, TITLE_WIDTH)
     notes = textwrap.wrap(how_to_read, HOW_TO_READ_WIDTH)
-    top = 24 + 22 * len(titles) + 17 * len(notes)
+    top = 24 + 22 * len(titles) + 17 * len(notes) + headroom
     bottom = 96 if legend else 56
     layout = go.Layout(
         title={

@@ -87,6 +87,7 @@ def _posterior_triangle(responsibilities: NDArray[np.float64]) -> go.Figure:
         f"Each mark is one user (n = {n:,}; the legend counts most likely types). In a corner: "
         f"surely that type; in the middle: unsure.{note}",
         height=360,
+        headroom=30,
     )
     points = responsibilities[shown]
     likely = points.argmax(axis=1)
@@ -112,7 +113,7 @@ def _posterior_triangle(responsibilities: NDArray[np.float64]) -> go.Figure:
         f"{letter}axis": axis | {"title": {"text": type_name(k)}} for k, letter in enumerate("abc")
     }
     figure.update_layout(ternary={"sum": 1, "bgcolor": CLEAR} | corners)
-    figure.update_layout(margin={"t": figure.layout.margin.t + 30, "l": 50, "r": 50})
+    figure.update_layout(margin={"l": 50, "r": 50})
     return figure
 
 

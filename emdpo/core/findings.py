@@ -1,0 +1,276 @@
+"""An audit in plain sentences, each with its number, interval and n.
+
+A difference is stated only where intervals do not overlap, which is stricter than a test of the
+difference; where they do, the finding says so, and that this is no proof of equality.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal
+
+import numpy as np
+
+from emdpo.core.audit import NOT_KNOWN
+
+if TYPE_CHECKING:
+    from emdpo.core.audit import Audit, GroupRegret
+
+FindingKind = Literal["group", "cost", "type", "no_difference", "suppressed"]
+
+RULE_LABELS = {
+    "pooled": "Pooled DPO",
+    "uniform": "Uniform mixture",
+    "prevalence": "Prevalence mixture",
+    "maximin": "Maximin value",
+    "nash": "Nash welfare",
+    "mixture": "Min-max mixture",
+    "consensus": "Min-max consensus",
+    "lottery": "Maximal lottery",
+}
+"""Names for people; `type-3` is "Type 3 for all"."""
+
+CAVEAT = (
+    "Types are patterns in these rankings, not kinds of people, and say nothing about people who "
+    "are not in the data. Regret is judged by the fitted models themselves. Intervals count who "
+    "happened to be asked, not how well the types were found, and each stands by itself: of 20, "
+    "one misses by chance."
+)
+"""What every reader of findings should know."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """One sentence or two, and the number behind them. The text holds user text: escape it."""
+
+    text: str
+    value: float | None
+    """The number stated; a share (1 = 100%) or nats. None for suppressed groups."""
+    low: float | None
+    """Lower end of its interval."""
+    high: float | None
+    n: int
+    """Users (or prompts, for kind `type`) behind it."""
+    kind: FindingKind
+
+
+@dataclass(frozen=True)
+class WorstGroup:
+    """The group with the largest regret under a rule."""
+
+    attribute: str
+    value: str
+    n: int
+    regret: float
+    low: float
+    high: float
+
+
+def rule_label(rule: str) -> str:
+    """Return a rule's name for people.
+
+    >>> rule_label("consensus"), rule_label("type-2")
+    ('Min-max consensus', 'Type 2 for all')
+    """
+    if rule.startswith("type-"):
+        return f"Type {rule[5:]} for all"
+    return RULE_LABELS.get(rule, rule)
+
+
+def worst_group(
+    audit: Audit, rule: str, kind: str = "share", attribute: str | None = None
+) -> WorstGroup | None:
+    """Return the known group with the largest regret under a rule, or None without groups."""
+    groups = [
+        group
+        for group in audit.groups
+        if group.value != NOT_KNOWN
+        and attribute in (None, group.attribute)
+        and np.isfinite(group.regret[kind][rule])
+    ]
+    if not groups:
+        return None
+    worst = max(groups, key=lambda group: group.regret[kind][rule])
+    low, high = worst.interval[kind][rule]
+    return WorstGroup(worst.attribute, worst.value, worst.n, worst.regret[kind][rule], low, high)
+
+
+def findings(audit: Audit, rule: str = "pooled", remedy: str = "consensus") -> tuple[Finding, ...]:
+    """Return what the audit supports, largest first, then what it does not, then what is hidden.
+
+    Parameters
+    ----------
+    audit : Audit
+    rule : str
+        The rule judged.
+    remedy : str
+        The rule it is compared with.
+    """
+    attributes = list(dict.fromkeys(group.attribute for group in audit.groups))
+    supported: list[Finding] = []
+    unsupported: list[Finding] = []
+    for attribute in attributes:
+        groups = _comparable(audit, attribute, rule, remedy)
+        if len(groups) < 2:
+            continue
+        if _differ(groups, rule):
+            supported += [_most_harmed(audit, groups, rule, remedy)]
+            supported += _cost(audit, groups, rule, remedy)
+        else:
+            unsupported.append(_no_difference(audit, groups, rule))
+    supported.sort(key=lambda finding: -(finding.value or 0.0))
+    return (*supported, *_between_types(audit), *unsupported, *_suppressed(audit))
+
+
+def _comparable(audit: Audit, attribute: str, *rules: str) -> list[GroupRegret]:
+    """Return the known groups of an attribute by falling regret under the first rule."""
+    groups = [
+        group
+        for group in audit.groups
+        if group.attribute == attribute
+        and group.value != NOT_KNOWN
+        and all(rule in group.regret["share"] for rule in rules)
+        and all(np.isfinite(group.regret["share"][rule]) for rule in rules)
+    ]
+    return sorted(groups, key=lambda group: -group.regret["share"][rules[0]])
+
+
+def _apart(above: tuple[float, float], below: tuple[float, float]) -> bool:
+    return above[0] > below[1]
+
+
+def _differ(groups: Sequence[GroupRegret], rule: str) -> bool:
+    """Whether the interval of some group lies wholly above that of another."""
+    ends = [group.interval["share"][rule] for group in groups]
+    return max(low for low, _ in ends) > min(high for _, high in ends)
+
+
+def _most_harmed(audit: Audit, groups: Sequence[GroupRegret], rule: str, remedy: str) -> Finding:
+    worst, *others = groups
+    interval = worst.interval["share"][rule]
+    text = (
+        f"Under {_lower(rule)}, {_people(worst)} lose {_share(audit, worst, rule)} of what their "
+        "own type's model would give them"
+    )
+    clearly_less = [other for other in others if _apart(interval, other.interval["share"][rule])]
+    if len(clearly_less) == len(others):
+        text += f", the most of any {_shown(worst.attribute)}."
+    elif clearly_less:
+        names = " and ".join(_name(group) for group in clearly_less[-2:])
+        text += f"; that is more than {names} lose, while other differences are uncertain."
+    else:
+        text += "; groups differ, but which one loses most is uncertain."
+    text += _remedied(audit, worst, rule, remedy)
+    return Finding(text, worst.regret["share"][rule], *interval, worst.n, "group")
+
+
+def _remedied(audit: Audit, group: GroupRegret, rule: str, remedy: str) -> str:
+    before, after = group.interval["share"][rule], group.interval["share"][remedy]
+    figure = _share(audit, group, remedy)
+    if _apart(before, after):
+        return f" {rule_label(remedy)} brings this to {figure}."
+    if _apart(after, before):
+        return f" {rule_label(remedy)} raises this to {figure}."
+    return f" {rule_label(remedy)} makes no difference that the intervals support: {figure}."
+
+
+def _cost(audit: Audit, groups: Sequence[GroupRegret], rule: str, remedy: str) -> Iterator[Finding]:
+    """Say who pays for the remedy: the group that it takes furthest up."""
+
+    def rise(group: GroupRegret) -> float:
+        return group.regret["share"][remedy] - group.regret["share"][rule]
+
+    group = max(groups, key=rise)
+    before, after = group.interval["share"][rule], group.interval["share"][remedy]
+    if not _apart(after, before):
+        return
+    text = (
+        f"{rule_label(remedy)} has a price: {_people(group)} lose {_share(audit, group, remedy)} "
+        f"under it, against {_share(audit, group, rule)} under {_lower(rule)}."
+    )
+    yield Finding(text, group.regret["share"][remedy], *after, group.n, "cost")
+
+
+def _no_difference(audit: Audit, groups: Sequence[GroupRegret], rule: str) -> Finding:
+    """Say that no groups differ; the interval of the widest gap is the widest its ends allow."""
+    first, last = groups[0], groups[-1]
+    text = (
+        f"No difference by {_shown(first.attribute)} is supported under {_lower(rule)}: intervals "
+        f"overlap, from {_name(last)} (n = {last.n}) at {_share(audit, last, rule)} to {_name(first)} "
+        f"(n = {first.n}) at {_share(audit, first, rule)}. This does not show that they are equal."
+    )
+    gap = first.regret["share"][rule] - last.regret["share"][rule]
+    low = first.interval["share"][rule][0] - last.interval["share"][rule][1]
+    high = first.interval["share"][rule][1] - last.interval["share"][rule][0]
+    n = sum(group.n for group in groups)
+    return Finding(text, gap, low, high, n, "no_difference")
+
+
+def _between_types(audit: Audit) -> Iterator[Finding]:
+    """Say how much a type can lose when served by another's model, if the interval is above 0."""
+    if audit.n_types < 2 or audit.regret_matrix_interval is None:
+        return
+    lost = np.where(np.eye(audit.n_types, dtype=bool), -np.inf, audit.regret_matrix)
+    k, j = np.unravel_index(int(lost.argmax()), lost.shape)
+    low, high = audit.regret_matrix_interval[k, j]
+    if not low > 0:
+        return
+    share = audit.regret["share"].get(f"type-{j + 1}", np.full(audit.n_types, np.nan))[k]
+    beside = f", {share:.0%} of its own model's gain" if np.isfinite(share) else ""
+    text = (
+        f"Types want different things: served by Type {j + 1}'s model, Type {k + 1} "
+        f"({audit.prevalence[k]:.0%} of users) loses {lost[k, j]:.2f} nats "
+        f"({_confidence(audit)} interval over {audit.n_prompts} prompts {low:.2f} to "
+        f"{high:.2f}){beside}."
+    )
+    yield Finding(text, float(lost[k, j]), float(low), float(high), audit.n_prompts, "type")
+
+
+def _suppressed(audit: Audit) -> Iterator[Finding]:
+    """Say which groups are too small to show, one sentence an attribute."""
+    for attribute in dict.fromkeys(group.attribute for group in audit.suppressed):
+        small = [group for group in audit.suppressed if group.attribute == attribute]
+        named = ", ".join(f"{_shown(group.value)} (n = {group.n})" for group in small[:5])
+        more = f" and {len(small) - 5} more" if len(small) > 5 else ""
+        text = (
+            f"Nothing is said about {len(small)} "
+            f"{'group' if len(small) == 1 else 'groups'} by {_shown(attribute)} with fewer than "
+            f"{audit.config.min_group} users: {named}{more}."
+        )
+        yield Finding(text, None, None, None, sum(group.n for group in small), "suppressed")
+
+
+def _share(audit: Audit, group: GroupRegret, rule: str) -> str:
+    """Return a regret share with its interval in words."""
+    low, high = group.interval["share"][rule]
+    value = group.regret["share"][rule]
+    digits = 0 if round(high - low, 3) >= 0.02 else 1
+    return (
+        f"{value:.{digits}%} ({_confidence(audit)} interval {100 * low:.{digits}f} to "
+        f"{high:.{digits}%})"
+    )
+
+
+def _confidence(audit: Audit) -> str:
+    return f"{100 * audit.config.confidence:g}%"
+
+
+def _people(group: GroupRegret) -> str:
+    return f"people with {_name(group)} (n = {group.n})"
+
+
+def _name(group: GroupRegret) -> str:
+    return f"{_shown(group.attribute)} {_shown(group.value)}"
+
+
+def _shown(text: str) -> str:
+    """Return user text on one line of at most 60 characters."""
+    line = " ".join(text.split())
+    return line if len(line) <= 60 else line[:59].rstrip() + "…"
+
+
+def _lower(rule: str) -> str:
+    """Return a rule's name within a sentence."""
+    label = rule_label(rule)
+    return label if rule.startswith("type-") else label[0].lower() + label[1:]
