@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import csv
+import hashlib
 import json
 import os
+import re
 import secrets
 from collections.abc import Callable, Mapping
 from pathlib import Path
@@ -13,6 +16,9 @@ import pandas as pd
 
 from emdpo.core.errors import RunError
 from emdpo.core.json_values import plain
+
+_TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
+"""Names that `write_with` gives to files it has not finished."""
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -41,7 +47,11 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
 
 def write_csv(path: Path, table: pd.DataFrame) -> None:
     """Write a CSV at full float precision; blank = not known."""
-    text = table.to_csv(index=False, lineterminator="\n")
+    texts = table.select_dtypes(exclude="number")
+    returns = any("\r" in str(cell) for name in texts for cell in texts[name])
+    # Python's writer leaves a lone carriage return unquoted, and readers end the line there.
+    quoting = csv.QUOTE_NONNUMERIC if returns else csv.QUOTE_MINIMAL
+    text = table.to_csv(index=False, lineterminator="\n", quoting=quoting)
     write_bytes(path, text.encode("utf-8", "surrogatepass"))
 
 
@@ -70,9 +80,14 @@ def read_json(path: Path) -> dict[str, Any]:
 
 
 def read_csv(path: Path, text_columns: tuple[str, ...] = ()) -> pd.DataFrame:
-    """Return a CSV of a run; `text_columns` are kept exactly, all others are numbers."""
+    """Return a CSV of a run; `text_columns` are kept exactly, all others are numbers.
+
+    Numbers go through Python's own conversion: that of older pandas can miss the last bit.
+    """
     try:
-        table = pd.read_csv(path, dtype=dict.fromkeys(text_columns, str), keep_default_na=False)
+        table = pd.read_csv(path, dtype=object, keep_default_na=False, encoding="utf-8")
+        numbers = table.columns.difference([*text_columns])
+        table[numbers] = table[numbers].replace("", "nan").astype(float)
     except FileNotFoundError:
         raise RunError(f"{path.parent}: there is no {path.name}") from None
     except (OSError, ValueError) as error:
@@ -88,3 +103,28 @@ def read_parquet(path: Path) -> pd.DataFrame:
         raise RunError(f"{path.parent}: there is no {path.name}") from None
     except (OSError, ValueError) as error:
         raise RunError(f"{path}: cannot be read ({type(error).__name__})") from None
+
+
+def exists(path: Path) -> bool:
+    """Return whether a file or folder is there; a name that cannot be is not."""
+    try:
+        return path.exists()
+    except OSError:
+        return False
+
+
+def sha256(path: Path) -> str:
+    """Return the SHA-256 of a file in hexadecimal digits; RunError where it is missing."""
+    try:
+        with path.open("rb") as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
+    except OSError:
+        raise RunError(f"{path.parent}: there is no {path.name}") from None
+
+
+def remove_unfinished(folder: Path) -> None:
+    """Remove the temporary files that a killed process has left in a folder."""
+    if folder.is_dir():
+        for path in folder.iterdir():
+            if _TEMPORARY.fullmatch(path.name):
+                path.unlink(missing_ok=True)

@@ -6,18 +6,18 @@ repeats at most the start under way and ends with the same bytes as an uninterru
 
 from __future__ import annotations
 
+import hashlib
 import json
-import shutil
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from emdpo import files
-from emdpo.core.em import EMRun, StopReason, TraceRow, evaluate
+from emdpo.core.em import EMRun, EMState, StopReason, TraceRow
 from emdpo.core.errors import EmdpoError, RunError
 from emdpo.core.features import FeatureSet, build_features
 from emdpo.core.loglinear import LogLinearPolicies
@@ -59,26 +59,47 @@ def fit_in_folder(
     run = Path(folder)
     panel = rankings.fitted()
     identity = {"config": config.to_dict(), "data_sha256": data_fingerprint(panel)}
-    if (run / "fit.json").exists() or (run / STATE).exists():
+    if files.exists(run / "fit.json") or files.exists(_identity(run)):
         _check_resumable(run, identity, resume)
         if is_finished(run):
+            _clear_state(run)
             return load_fit(run)
+    else:
+        _clear_state(run)
     with _progress(run) as log:
         return _fit(panel, config, run, identity, log, force)
 
 
 def is_finished(run: Path) -> bool:
     """Return whether the folder holds a fit that ran to its end, not a cancelled one."""
-    if not (run / "fit.json").exists():
+    if not files.exists(run / "fit.json"):
         return False
     return files.read_json(run / "fit.json").get("stop_reason") != StopReason.CANCELLED.value
+
+
+def _identity(run: Path) -> Path:
+    """Return the file that says which data and settings an unfinished fit has."""
+    return run / STATE / "identity.json"
+
+
+def _clear_state(run: Path) -> None:
+    """Remove what a fit keeps to be resumed, and what a killed one left half written."""
+    state = run / STATE
+    for folder in (run, run / "data", run / "policy", state):
+        files.remove_unfinished(folder)
+    if state.is_dir():
+        _identity(run).unlink(missing_ok=True)  # last to be written, first to go
+        for path in state.glob("restart-*.json"):
+            path.unlink()
+        with suppress(OSError):  # somebody else's files
+            state.rmdir()
 
 
 def _check_resumable(run: Path, identity: dict[str, Any], resume: bool) -> None:
     if not resume:
         kind = "a finished" if is_finished(run) else "an interrupted"
         raise RunError(f"{run} already holds {kind} run; choose another --out or add --resume")
-    source = run / STATE / "identity.json"
+    source = _identity(run)
     held = files.read_json(source if source.exists() else run / "fit.json")
     wanted = files.plain(identity)
     if held.get("data_sha256") != wanted["data_sha256"]:
@@ -135,8 +156,7 @@ def _fit(
 ) -> Fit:
     began = time.monotonic()
     (run / STOP).unlink(missing_ok=True)
-    (run / "fit.json").unlink(missing_ok=True)  # of a cancelled run that goes on
-    files.write_json(run / STATE / "identity.json", identity)
+    files.write_json(_identity(run), identity)
     log.write(
         "started",
         n_users=panel.n_users,
@@ -158,20 +178,25 @@ def _fit(
         log.write("restart", restart=restart, log_likelihood=likelihood, stop_reason=reason)
 
     settings = config.to_dict()
-    features = build_features(panel, config.features)
-    found = fit(
-        panel,
-        settings.pop("n_types"),
-        force=force,
-        monitor=monitor,
-        finished=load_restarts(run, panel, features, config),
-        on_finished=on_finished,
-        feature_set=features,
-        **settings,
-    )
+    try:
+        features = build_features(panel, config.features)
+        found = fit(
+            panel,
+            settings.pop("n_types"),
+            force=force,
+            monitor=monitor,
+            finished=load_restarts(run, features, config),
+            on_finished=on_finished,
+            feature_set=features,
+            **settings,
+        )
+    except EmdpoError:
+        if not any((run / STATE).glob("restart-*.json")):
+            _clear_state(run)  # refused: nothing to resume, the folder is free again
+        raise
     save_fit(found, run)
     if found.stop_reason is not StopReason.CANCELLED:
-        shutil.rmtree(run / STATE)
+        _clear_state(run)
     log.write(
         "finished",
         stop_reason=found.stop_reason.value,
@@ -182,40 +207,54 @@ def _fit(
 
 
 def save_restart(run: Path, restart: int, outcome: LogLinearRun) -> None:
-    """Keep a finished start: its parameters at full precision and its trace."""
+    """Keep a finished start at full precision, with a fingerprint that shows damage.
+
+    Responsibilities are kept too: another E-step would give them up to rounding only, since types
+    have been renumbered since and sums over types round by their order.
+    """
     state = outcome.state
     value = {
-        "theta": state.policies.theta,
-        "log_weights": state.log_weights,
+        "theta": state.policies.theta.tolist(),
+        "log_weights": state.log_weights.tolist(),
+        "log_resp": state.log_resp.tolist(),
+        "log_likelihood": state.log_likelihood,
         "stop_reason": outcome.stop_reason.value,
         "remaining_gain": outcome.remaining_gain,
         "trace": [row._asdict() for row in outcome.trace],
     }
-    files.write_json(run / STATE / f"restart-{restart:04d}.json", value)
+    held = {"sha256": _fingerprint(files.plain(value)), "outcome": value}
+    files.write_json(run / STATE / f"restart-{restart:04d}.json", held)
 
 
-def load_restarts(
-    run: Path, panel: Rankings, features: FeatureSet, config: FitConfig
-) -> dict[int, LogLinearRun]:
+def _fingerprint(value: Any) -> str:
+    return hashlib.sha256(json.dumps(value).encode()).hexdigest()
+
+
+def load_restarts(run: Path, features: FeatureSet, config: FitConfig) -> dict[int, LogLinearRun]:
     """Return the finished starts of an interrupted fit, by number; a damaged one is run again."""
     found = {}
     for path in sorted((run / STATE).glob("restart-*.json")):
         try:
-            outcome = _restart(files.read_json(path), panel, features, config)
+            held = files.read_json(path)
+            if _fingerprint(held["outcome"]) == held["sha256"]:
+                restart = int(path.stem.removeprefix("restart-"))
+                found[restart] = _restart(held["outcome"], features, config)
         except (RunError, KeyError, TypeError, ValueError):
             continue
-        found[int(path.stem.removeprefix("restart-"))] = outcome
     return found
 
 
-def _restart(
-    held: dict[str, Any], panel: Rankings, features: FeatureSet, config: FitConfig
-) -> LogLinearRun:
+def _restart(held: dict[str, Any], features: FeatureSet, config: FitConfig) -> LogLinearRun:
     policies = LogLinearPolicies(features, np.array(held["theta"], float), config.l2)
     gain = held["remaining_gain"]
     rows = [TraceRow(**row) for row in held["trace"]]
     return EMRun(
-        state=evaluate(policies, panel, np.array(held["log_weights"], float)),
+        state=EMState(
+            policies=policies,
+            log_weights=np.array(held["log_weights"], float),
+            log_resp=np.array(held["log_resp"], float),
+            log_likelihood=np.nan if held["log_likelihood"] is None else held["log_likelihood"],
+        ),
         trace=tuple(row._replace(weights=tuple(row.weights)) for row in rows),
         stop_reason=StopReason(held["stop_reason"]),
         remaining_gain=np.nan if gain is None else gain,

@@ -26,6 +26,23 @@ from emdpo.fitting import Fit, FitConfig, Restarts
 RUN_FORMAT = 1
 """Raised when a run folder can no longer be read by older versions."""
 
+_TABLES = ("rows", "rankings", "users", "prompts", "candidates")
+"""Of the rankings fitted, in data/."""
+
+_FEATURES = "policy/features.parquet"
+"""Stored for every kind of features but items."""
+
+_FILES = (
+    "responsibilities.csv",
+    "trace.csv",
+    "policy/theta.csv",
+    "policy/pooled.csv",
+    "policy/features.json",
+    _FEATURES,
+    *(f"data/{name}.parquet" for name in _TABLES),
+)
+"""What `load_fit` reads beside fit.json."""
+
 CITATION = (
     "Chidambaram, Seetharaman, Syrgkanis. Direct Preference Optimization with Unobserved "
     "Preference Heterogeneity: The Necessity of Ternary Preferences. AISTATS 2026 (PMLR 300), "
@@ -34,14 +51,20 @@ CITATION = (
 
 
 def save_fit(fit: Fit, folder: str | Path) -> Path:
-    """Write the run folder and return its path; `fit.json` comes last, when all else is whole."""
+    """Write the run folder and return its path; `fit.json` comes last, when all else is whole.
+
+    That of an earlier fit goes first, or it would stand beside files that are not its own.
+    """
     run = Path(folder)
+    (run / "fit.json").unlink(missing_ok=True)
     _save_rankings(fit.rankings, run / "data")
     _save_policies(fit, run / "policy")
     files.write_csv(run / "responsibilities.csv", fit.responsibility_table())
     files.write_csv(run / "trace.csv", fit.trace_table())
     files.write_bytes(run / "README.md", model_card(fit).encode("utf-8", "surrogatepass"))
-    files.write_json(run / "fit.json", summary(fit))
+    names = [name for name in _FILES if fit.features.codes is None or name != _FEATURES]
+    digests = {name: files.sha256(run / name) for name in names}
+    files.write_json(run / "fit.json", {**summary(fit), "files": digests})
     return run
 
 
@@ -66,20 +89,33 @@ def load_fit(folder: str | Path) -> Fit:
     run = Path(folder)
     about = finished_summary(run)
     try:
+        _verify(run, about.get("files", {}))
         return _load(run, about)
-    except (KeyError, TypeError, IndexError) as error:
+    except RunError:
+        raise
+    except (ArithmeticError, AttributeError, LookupError, TypeError, ValueError) as error:
         raise RunError(f"{run}: damaged run folder ({error!r})") from None
+
+
+def _verify(run: Path, digests: Mapping[str, str]) -> None:
+    """Raise unless the files are those that fit.json was written for, bit for bit."""
+    for name in _FILES:
+        if name in digests and files.sha256(run / name) != digests[name]:
+            raise RunError(f"{run}: {name} is damaged or was changed after the fit was saved")
 
 
 def finished_summary(run: Path) -> dict[str, Any]:
     """Return fit.json of a finished run, or raise RunError saying why there is none."""
-    if not run.is_dir():
+    if not (files.exists(run) and run.is_dir()):
         raise RunError(f"{run}: no such run folder")
     if not (run / "fit.json").exists():
         raise RunError(f"{run}: the run is not finished (it has no fit.json)")
     about = files.read_json(run / "fit.json")
-    if about.get("format", 0) > RUN_FORMAT:
-        raise RunError(f"{run}: written by a newer emdpo (format {about['format']})")
+    written = about.get("format")
+    if not isinstance(written, int):
+        raise RunError(f"{run}: damaged run folder (fit.json has no format number)")
+    if written > RUN_FORMAT:
+        raise RunError(f"{run}: written by a newer emdpo (format {written})")
     return about
 
 
@@ -233,21 +269,14 @@ def _save_rankings(rankings: Rankings, folder: Path) -> None:
     )
     users = rankings.users.reset_index()
     users.columns = ["user_id", *rankings.attributes]
-    tables = {
-        "rows": rows,
-        "rankings": panel,
-        "users": users,
-        "prompts": rankings.prompts,
-        "candidates": rankings.candidates,
-    }
-    for name, table in tables.items():
+    tables = (rows, panel, users, rankings.prompts, rankings.candidates)
+    for name, table in zip(_TABLES, tables, strict=True):
         files.write_parquet(folder / f"{name}.parquet", table)
 
 
 def _load_rankings(folder: Path) -> Rankings:
-    names = ("rows", "rankings", "users", "prompts", "candidates")
     rows, panel, users, prompts, candidates = (
-        files.read_parquet(folder / f"{name}.parquet") for name in names
+        files.read_parquet(folder / f"{name}.parquet") for name in _TABLES
     )
     lengths = np.bincount(rows["ranking"], minlength=len(panel))
     users = _as_text(users).set_index("user_id")
@@ -262,9 +291,15 @@ def _load_rankings(folder: Path) -> Rankings:
         held_out=panel["held_out"].to_numpy(np.bool_),
         ranking_ids=panel["ranking_id"].to_numpy(object),
         users=users,
-        prompts=_as_text(prompts),
+        prompts=_as_prompts(prompts),
         candidates=_as_text(candidates, numeric),
     )
+
+
+def _as_prompts(table: pd.DataFrame) -> pd.DataFrame:
+    """Return the prompts with messages as lists: Parquet gives arrays back."""
+    cells = [None if cell is None else list(cell) for cell in table["messages"].tolist()]
+    return _as_text(table.assign(messages=pd.Series(cells, index=table.index, dtype=object)))
 
 
 def _as_text(table: pd.DataFrame, numeric: list[str] | tuple[()] = ()) -> pd.DataFrame:
