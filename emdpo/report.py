@@ -87,11 +87,8 @@ addEventListener("afterprint", () => document.querySelectorAll(".figure").forEac
   (place) => Plotly.relayout(place, {width: null, autosize: true})));
 """
 
-SHOWN_ROWS = 200
-"""Rows of a table on the page; the run folder's CSVs have all."""
-
-SHOWN_ATTRIBUTES = 12
-"""Attributes with figures; the table has all."""
+SHOWN_ROWS = 200  # of a table; the run folder's CSVs have all
+SHOWN_ATTRIBUTES = 12  # with figures; the table has all
 
 
 def audit_page(audit: Audit, fit: Fit | None = None) -> str:
@@ -129,8 +126,8 @@ Part = str | go.Figure
 def _sections(audit: Audit, fit: Fit | None) -> Iterator[Part]:
     yield "<h1>Who is served, and who is not?</h1>"
     yield _paragraph(
-        f"An audit of {audit.n_types} preference {'type' if audit.n_types == 1 else 'types'} found in the "
-        f"rankings of {audit.n_users:,} users over {audit.n_prompts:,} prompts.",
+        f"An audit by preference type (K = {audit.n_types}) and by group, from the rankings of "
+        f"{audit.n_users:,} users over {audit.n_prompts:,} prompts.",
         "soft",
     )
     yield from _findings(audit)

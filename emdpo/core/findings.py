@@ -197,8 +197,9 @@ def _no_difference(audit: Audit, groups: Sequence[GroupRegret], rule: str) -> Fi
     first, last = groups[0], groups[-1]
     text = (
         f"No difference by {_shown(first.attribute)} is supported under {_lower(rule)}: intervals "
-        f"overlap, from {_name(last)} (n = {last.n}) at {_share(audit, last, rule)} to {_name(first)} "
-        f"(n = {first.n}) at {_share(audit, first, rule)}. This does not show that they are equal."
+        f"overlap, from {_share(audit, last, rule)} for {_people(last)} to "
+        f"{_share(audit, first, rule)} for {_people(first)}. This does not show that they are "
+        "equal."
     )
     gap = first.regret["share"][rule] - last.regret["share"][rule]
     low = first.interval["share"][rule][0] - last.interval["share"][rule][1]
