@@ -38,6 +38,10 @@ EMPTY_TYPE = 1e-6
 """A type with a smaller sum of responsibilities (in users) is empty and is left as it is."""
 
 
+CONFIRMING_STEPS = 3
+"""EM steps after a quasi-Newton ascent, from which what is left to gain is estimated."""
+
+
 class StopReason(StrEnum):
     """Why EM ended. Only `converged` says that little is left to gain."""
 
@@ -263,8 +267,11 @@ def run_em(
     smooth = isinstance(policies, SmoothTypePolicies)
     steps = min(config.warm_up, config.max_iter) if smooth else config.max_iter
     run = _iterate(state, rankings, steps, config, tracer)
-    if smooth and run.stop_reason is StopReason.MAX_ITER and tracer.left(config) > 0:
-        return _ascend(run.state, rankings, config, tracer)
+    while smooth and run.stop_reason is StopReason.MAX_ITER and tracer.left(config) > 0:
+        run = _ascend(run.state, rankings, config, tracer)
+        if run.stop_reason is StopReason.MAX_ITER:
+            steps = min(CONFIRMING_STEPS, tracer.left(config))
+            run = _iterate(run.state, rankings, steps, config, tracer)
     return run
 
 
@@ -333,49 +340,31 @@ class ObservedObjective(Generic[S]):
 def _ascend(
     state: EMState[Any], rankings: Rankings, config: EMConfig, tracer: _Tracer
 ) -> EMRun[Any]:
-    """Finish by L-BFGS on the observed objective, begun afresh until little is left to gain.
+    """One L-BFGS ascent on the observed objective, until it stands still.
 
-    What is left is judged by half the squared Newton decrement under L-BFGS's own curvature; a
-    fresh start must confirm it, since that curvature can be wrong at first.
+    It stands still on saddles too, such as a type that has lost its users. So it never says that
+    it has converged: the gains of the EM steps that follow do.
     """
     objective = ObservedObjective(state.policies, rankings)
-    reason, remaining, cancelled = StopReason.MAX_ITER, np.inf, False
-    best = np.concatenate([state.policies.parameters(), state.log_weights])
+    start = np.concatenate([state.policies.parameters(), state.log_weights])
+    reason = StopReason.MAX_ITER
 
     def after_step(intermediate_result: OptimizeResult) -> None:
-        nonlocal cancelled
+        nonlocal reason
         _, log_weights = objective.split(intermediate_result.x)
         if tracer.cancelled_after(objective.log_likelihood, log_weights):
-            cancelled = True
+            reason = StopReason.CANCELLED
             raise StopIteration
 
-    while tracer.left(config) > 0:
-        before = objective(best)[0]
-        options = {"maxiter": tracer.left(config), "maxcor": 20, "maxfun": 10**6}
-        options |= {"ftol": 1e-2 * config.tolerance / rankings.n_users / max(1, abs(before))}
-        options |= {"gtol": 1e-9}
+    size = max(rankings.n_users, abs(state.objective))
+    options = {"ftol": 1e-2 * config.tolerance / size, "gtol": 1e-9}
+    options |= {"maxiter": tracer.left(config), "maxcor": 20, "maxfun": 10**6}
+    with np.errstate(invalid="ignore"):  # as in `evaluate`
         result = minimize(
-            objective, best, jac=True, method="L-BFGS-B", callback=after_step, options=options
+            objective, start, jac=True, method="L-BFGS-B", callback=after_step, options=options
         )
-        best = result.x
-        if cancelled:
-            reason = StopReason.CANCELLED
-            break
-        if not np.isfinite(result.fun):
-            reason = StopReason.NON_FINITE
-            break
-        decrement = 0.5 * result.jac @ (result.hess_inv @ result.jac)
-        remaining = rankings.n_users * max(decrement, 0.0)
-        gained = rankings.n_users * (before - result.fun)
-        stuck = result.nit == 0  # at the limit of float64; an EM step then tells what is left
-        if stuck:
-            policies, log_weights = objective.split(best)
-            final = evaluate(policies, rankings, log_weights)
-            remaining = em_step(final, rankings).objective - final.objective
-        if max(remaining, gained) < config.tolerance:
-            reason = StopReason.CONVERGED
-        if stuck or reason is StopReason.CONVERGED:
-            break
-    policies, log_weights = objective.split(best)
+    if not np.isfinite(result.fun):
+        return EMRun(state, tuple(tracer.rows), StopReason.NON_FINITE, np.nan)
+    policies, log_weights = objective.split(result.x)
     final = evaluate(policies, rankings, log_weights)
-    return EMRun(final, tuple(tracer.rows), reason, float(remaining))
+    return EMRun(final, tuple(tracer.rows), reason, np.inf)
