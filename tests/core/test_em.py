@@ -19,6 +19,8 @@ from emdpo.core.em import (
     GainEstimate,
     ObservedObjective,
     StopReason,
+    _ascend,
+    _Tracer,
     e_step,
     em_step,
     evaluate,
@@ -27,7 +29,7 @@ from emdpo.core.em import (
     user_log_likelihoods,
 )
 from emdpo.core.features import build_features
-from emdpo.core.loglinear import untrained
+from emdpo.core.loglinear import LogLinearPolicies, untrained
 from emdpo.core.rankings import rankings_from_table
 
 NEVER = EMConfig(max_iter=60, tolerance=0.0)
@@ -151,6 +153,25 @@ def test_non_finite_scores_end_the_fit_at_the_last_good_state(bad):
     assert run.stop_reason is StopReason.NON_FINITE
     assert run.state.policies.step == 1
     assert np.isfinite(run.state.log_likelihood)
+
+
+class Breaking(LogLinearPolicies):
+    """Log-linear policies whose scores are lost once a utility passes 2."""
+
+    def scores(self, part):
+        return np.where(self.theta.max() > 2.0, np.nan, super().scores(part))
+
+
+def test_an_ascent_that_is_not_finite_never_returns_a_lost_state():
+    """Ninety of 91 users agree: on its way to log(90)/2 = 2.25 the utility must pass 2."""
+    rankings = rankings_of([[1, 2]] * 90 + [[2, 1]])
+    policies = untrained(build_features(rankings, "items"), 1, 0.0)
+    start = Breaking(policies.features, np.array([[1.0, -1.0]]), 0.0)
+    state = evaluate(start, rankings, np.zeros(1))
+    run = _ascend(state, rankings, EMConfig(), _Tracer(0, None))
+    assert np.isfinite(run.state.log_likelihood)
+    assert run.state.log_likelihood >= state.log_likelihood
+    assert run.stop_reason is StopReason.NON_FINITE
 
 
 def test_a_start_that_is_not_finite_says_so():
@@ -296,6 +317,22 @@ def test_converged_leaves_less_than_the_tolerance_to_gain(seed):
     assert panel.posterior(theta, weights)[1] == pytest.approx(run.state.log_likelihood, abs=1e-8)
     beyond = panel.to_the_end(theta, weights, iterations=300)
     assert beyond.objective - run.state.log_likelihood < 1e-3
+
+
+@pytest.mark.parametrize("seed", [0, 2, 4])
+def test_a_type_that_begins_with_next_to_nobody_is_not_left_behind(seed):
+    """A saddle: the likelihood is all but flat there, and 9 to 145 nats below where EM leads.
+
+    What is reached must be the optimum that the planted types themselves lead to.
+    """
+    ranks, types = planted_panel(200, 5, 2, seed=seed)
+    rankings = rankings_of(ranks)
+    policies = untrained(build_features(rankings, "items"), 2, 0.0)
+    second = 2e-3 * np.random.default_rng(0).dirichlet(np.full(200, 0.1))
+    run = run_em(policies, rankings, np.stack([1 - second, second], axis=1))
+    planted = run_em(policies, rankings, 0.9 * np.eye(2)[types] + 0.05)
+    assert run.trace[0].log_likelihood < planted.state.log_likelihood - 9
+    assert run.state.log_likelihood == pytest.approx(planted.state.log_likelihood, abs=2e-3)
 
 
 # One type is DPO

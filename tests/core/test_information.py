@@ -97,7 +97,8 @@ def test_linked_pairs_do_identify_them():
     first = rng.random((200, 4)) < np.where(np.arange(200) < 100, 0.9, 0.1)[:, None]
     ranks = np.where(first.reshape(-1, 1), [1, 2], [2, 1])
     rankings = rankings_of(ranks, users=np.repeat(np.arange(200), 4))
-    found = observed_information(state_at(rankings, [[1.0, -1.0], [-1.0, 1.0]], [0.5, 0.5]), rankings)
+    state = state_at(rankings, [[1.0, -1.0], [-1.0, 1.0]], [0.5, 0.5])
+    found = observed_information(state, rankings)
     assert found.smallest_eigenvalue > 1.0
 
 

@@ -1,7 +1,7 @@
 """The fit finds the optimum that an independent implementation finds, and the planted types.
 
 The figures of the reference were made by `python -m tests.core.reference_em` (40 random restarts
-each on real files, 20 on the planted panel, four minutes); short runs of it are repeated here.
+each on real files, 20 on the planted panel, eight minutes); short runs of it are repeated here.
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ DEMO = Path(__file__).resolve().parents[2] / "assets" / "demo"
 
 REFERENCE_OPTIMUM = {
     ("cems", 2, 0.0): -1739.996825,
-    ("cems", 3, 1.0): -1741.05,
+    ("cems", 3, 1.0): -1741.052367,
     ("issp2000", 2, 0.0): -7747.387487,
     ("issp2000", 3, 0.0): -7734.896820,
+    ("issp2000", 3, 1.0): -7745.676736,
 }
 """(file, K, l2): log-likelihood less l2/2 |theta|^2, best of 40 restarts of the reference."""
 
@@ -71,7 +72,9 @@ def test_ten_unpenalised_starts_on_cems_reach_all_but_the_spike(seed):
     assert min(abs(reached - CEMS_NEXT), abs(reached - CEMS_SPIKE)) < 0.01
 
 
-@pytest.mark.parametrize(("name", "n_types", "l2"), REFERENCE_OPTIMUM)
+@pytest.mark.parametrize(
+    ("name", "n_types", "l2"), [("cems", 2, 0.0), ("cems", 3, 1.0), ("issp2000", 3, 0.0)]
+)
 def test_a_short_run_of_the_reference_agrees_with_its_figure(name, n_types, l2):
     """Three restarts, from another seed: at the stored optimum, never above."""
     panel = Panel(rank_array(real_table(name)), l2)
