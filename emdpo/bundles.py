@@ -1,0 +1,127 @@
+"""A run folder as one zip file, and back: what leaves is a finished run, what enters is checked."""
+
+from __future__ import annotations
+
+import re
+import shutil
+import stat
+import tempfile
+import zipfile
+from pathlib import Path
+
+from emdpo.core.errors import RunError
+from emdpo.fitting import Fit
+from emdpo.runs import load_fit
+
+MAX_FILES = 40
+MAX_BYTES = 500_000_000
+"""Of all files unpacked, and of all Parquet tables decompressed."""
+
+_CHUNK = 1 << 20
+_NAMES = re.compile(
+    r"fit\.json|responsibilities\.csv|trace\.csv|progress\.jsonl|README\.md"
+    r"|policy/(theta\.csv|pooled\.csv|features\.json|features\.parquet)"
+    r"|data/(rows|rankings|users|prompts|candidates)\.parquet"
+    r"|audit/(audit\.json|[a-z_]+\.csv|report\.html)"
+)
+"""Every file of a run folder (DESIGN section 5). Names that could leave the folder do not match."""
+
+_MADE_AGAIN = ("audit/",)
+"""Accepted in a bundle but not unpacked: the audit is computed afresh, no page is taken over."""
+
+
+def pack(run: Path, bundle: Path) -> Path:
+    """Write the finished run's files to a zip file and return its path."""
+    with zipfile.ZipFile(bundle, "w", zipfile.ZIP_DEFLATED) as archive:
+        for path in sorted(run.rglob("*")):
+            name = path.relative_to(run).as_posix()
+            if path.is_file() and not path.is_symlink() and _NAMES.fullmatch(name):
+                archive.write(path, name)
+    return bundle
+
+
+def unpack(bundle: Path, folder: Path) -> Fit:
+    """Unpack a bundle into a new folder and return its fit.
+
+    Raises
+    ------
+    RunError
+        Not a zip file, a file that no run folder has (a path that leaves it, a link), too many or
+        too large files, or no finished run inside. Nothing is left behind then.
+    """
+    work = Path(tempfile.mkdtemp(prefix="bundle-"))
+    try:
+        _extract(bundle, work)
+        fit = _load(work)
+        shutil.move(work, folder)
+        return fit
+    finally:
+        shutil.rmtree(work, ignore_errors=True)
+
+
+def _extract(bundle: Path, folder: Path) -> None:
+    try:
+        with zipfile.ZipFile(bundle) as archive:
+            entries = [entry for entry in archive.infolist() if not entry.is_dir()]
+            _check_entries(entries)
+            left = MAX_BYTES
+            for entry in entries:
+                if not entry.filename.startswith(_MADE_AGAIN):
+                    left -= _extract_one(archive, entry, folder / entry.filename, left)
+    except (zipfile.BadZipFile, NotImplementedError, EOFError, OSError) as error:
+        raise RunError(f"the bundle is not a sound zip file ({type(error).__name__})") from None
+
+
+def _check_entries(entries: list[zipfile.ZipInfo]) -> None:
+    names = [entry.filename for entry in entries]
+    if len(names) > MAX_FILES or len(set(names)) < len(names):
+        raise RunError(f"the bundle must hold each file once and at most {MAX_FILES} files")
+    for entry in entries:
+        if not _NAMES.fullmatch(entry.filename):
+            raise RunError(f"the bundle holds {entry.filename[:60]!r}, which is no file of a run")
+        if stat.S_ISLNK(entry.external_attr >> 16) or entry.flag_bits & 1:
+            raise RunError(f"the bundle's {entry.filename!r} is a link or encrypted")
+    if "fit.json" not in names:
+        raise RunError("the bundle holds no finished run (no fit.json at its top)")
+
+
+def _extract_one(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path, limit: int) -> int:
+    """Write one file, counting what really comes out of it; return its size."""
+    target.parent.mkdir(parents=True, exist_ok=True)
+    size = 0
+    with archive.open(entry) as source, target.open("wb") as sink:
+        while piece := source.read(_CHUNK):
+            size += len(piece)
+            if size > limit:
+                raise RunError(f"the bundle unpacks to more than {MAX_BYTES // 1_000_000} MB")
+            sink.write(piece)
+    return size
+
+
+def _load(folder: Path) -> Fit:
+    try:
+        _check_parquet(folder)
+        fit = load_fit(folder)
+        scores = fit.policies.candidate_scores()
+        sound = scores.shape == (fit.n_types, fit.rankings.n_candidates)
+    except RunError as error:
+        raise RunError(str(error).replace(f"{folder}", "the bundle")) from None
+    except Exception as error:  # noqa: BLE001 - hostile content can fail anywhere in the libraries
+        raise RunError(f"the bundle's run is damaged ({type(error).__name__})") from None
+    if not sound:
+        raise RunError("the bundle's run is damaged (its tables do not fit together)")
+    return fit
+
+
+def _check_parquet(folder: Path) -> None:
+    """Refuse tables that would decompress to more than is allowed, before any is read."""
+    import pyarrow.parquet as pq
+
+    total = 0
+    for path in folder.rglob("*.parquet"):
+        metadata = pq.read_metadata(path)
+        total += sum(
+            metadata.row_group(group).total_byte_size for group in range(metadata.num_row_groups)
+        )
+    if total > MAX_BYTES:
+        raise RunError(f"the bundle's tables hold more than {MAX_BYTES // 1_000_000} MB")

@@ -1,0 +1,104 @@
+"""The page: one workbench with numbered tabs in the order of the work."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import signal
+import sys
+import threading
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
+
+import gradio as gr
+
+from emdpo.ui import audit_tab, data_tab, fit_tab, types_tab
+from emdpo.ui.api import add_endpoints
+from emdpo.ui.data_tab import load_demo
+from emdpo.ui.session import SHOW_RUN_IN_ADDRESS, Session, attach, new_session, remember
+from emdpo.ui.strip import strip_html
+from emdpo.ui.theme import theme
+from emdpo.ui.workplace import Workplace
+
+TITLE = "emdpo"
+
+INTRODUCTION = (
+    "# emdpo\nPeople disagree about which answer is best, and not at random. Find the "
+    "**preference types** behind rankings, and see **who is badly served** by a model for all."
+)
+
+PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+
+
+def build_app(place: Workplace) -> gr.Blocks:
+    """Return the page over a workplace."""
+    with gr.Blocks(title=TITLE, delete_cache=(3600, 21600), analytics_enabled=False) as app:
+        session = new_session()
+        gr.Markdown(INTRODUCTION, elem_id="introduction")
+        strip = gr.HTML(strip_html(place, "", ""), elem_id="strip")
+        with gr.Tabs(elem_id="tabs"):
+            with gr.Tab("1 Data", id="data"):
+                data = data_tab.build(place, session.data_id)
+            with gr.Tab("2 Fit", id="fit"):
+                fit = fit_tab.build(place, session)
+            with gr.Tab("3 Types", id="types"):
+                types_tab.build(place, session)
+            with gr.Tab("4 Audit", id="audit"):
+                audit_tab.build(place, session)
+        fit.demo.click(partial(load_demo, place), outputs=[session.data_id, data.status], **PRIVATE)
+        _remember(app, place, session, strip)
+        add_endpoints(place)
+    return app.queue(default_concurrency_limit=4, max_size=32, api_open=False)
+
+
+def _remember(app: gr.Blocks, place: Workplace, session: Session, strip: gr.HTML) -> None:
+    """Connect the ids of the page with its browser, its address and the strip on top."""
+    ids = [session.data_id, session.run_id, session.choice_id]
+
+    def begin(mine: Any, request: gr.Request) -> tuple[str, str, str]:
+        return attach(place, mine, request)
+
+    app.load(begin, session.mine, ids, **PRIVATE)
+    changes = [state.change for state in ids]
+    gr.on(changes, remember, [session.mine, *ids], session.mine, **PRIVATE)
+    session.mine.change(None, session.mine, js=SHOW_RUN_IN_ADDRESS, **PRIVATE)
+    gr.on(
+        [session.data_id.change, session.milestone.change],
+        partial(strip_html, place),
+        [session.data_id, session.run_id],
+        strip,
+        **PRIVATE,
+    )
+
+
+def launch_settings() -> dict[str, Any]:
+    """Return the settings of every launch: what visitors may reach, and how the page looks."""
+    return {
+        "max_file_size": "50mb",
+        "allowed_paths": [],
+        "ssr_mode": False,
+        "run_history": False,
+        "footer_links": ["api", "settings"],
+        "theme": theme(),
+        "css_paths": [Path(__file__).with_name("style.css")],
+    }
+
+
+def launch(host: str | None = None, port: int | None = None) -> None:
+    """Serve the page until the process is told to end; then end its jobs.
+
+    Parameters
+    ----------
+    host
+        Address to listen on; by default this machine only, or $GRADIO_SERVER_NAME.
+    port
+        By default $GRADIO_SERVER_PORT or the first free one from 7860.
+    """
+    place = Workplace()
+    atexit.register(place.close)
+    if threading.current_thread() is threading.main_thread():
+        signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+    build_app(place).launch(server_name=host, server_port=port, **launch_settings())

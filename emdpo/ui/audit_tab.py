@@ -1,0 +1,216 @@
+"""Tab 4, Audit: the regret of every type and group under every rule, in words and figures."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import gradio as gr
+
+from emdpo.ui.audit_view import findings_html, for_spreadsheets, group_rows, matrix_rows, type_rows
+from emdpo.ui.faults import one_line
+from emdpo.ui.markup import line
+from emdpo.ui.results import fit_demo, missing, missing_part, missing_view, present_view
+from emdpo.ui.session import Session
+from emdpo.ui.workplace import Workplace
+
+if TYPE_CHECKING:
+    from emdpo.core.audit import Audit
+
+PRIVATE: dict[str, Any] = {"api_visibility": "private"}
+
+KINDS = {
+    "Share of its own gain lost": "share",
+    "KL regret": "kl",
+    "Plain regret (the paper's)": "plain",
+}
+DEFAULT_RULES = ("pooled", "consensus")
+
+
+@dataclass(frozen=True)
+class AuditTab:
+    """The components that show an audit."""
+
+    attribute: gr.Dropdown
+    kind: gr.Radio
+    rules: gr.CheckboxGroup
+    findings: gr.HTML
+    by_rule: gr.Plot
+    by_group: gr.Plot
+    matrix: gr.Plot
+    tradeoff: gr.Plot
+    tables: list[gr.Dataframe]
+    downloads: list[gr.DownloadButton]
+
+    @property
+    def controls(self) -> list[Any]:
+        """What a visitor chooses."""
+        return [self.attribute, self.kind, self.rules]
+
+    @property
+    def figures(self) -> list[Any]:
+        """What depends on the choices: figures and tables."""
+        return [self.by_rule, self.by_group, self.matrix, self.tradeoff, *self.tables]
+
+
+def build(place: Workplace, session: Session) -> None:
+    """Lay the tab out and connect it."""
+    note, demo = missing_part()
+    with gr.Column(visible=False) as contents:
+        tab = _lay_out()
+    run_id = session.run_id
+    shown = [note, demo, contents, tab.findings, *tab.controls, *tab.figures]
+    made = session.milestone.change(partial(show, place), run_id, shown, **PRIVATE)
+    made.then(
+        partial(offer_downloads, place), run_id, tab.downloads, show_progress="hidden", **PRIVATE
+    )
+    chosen = [run_id, *tab.controls]
+    changes = [control.input for control in tab.controls]
+    gr.on(changes, partial(show_choice, place), chosen, [note, *tab.figures], **PRIVATE)
+    started = [session.data_id, run_id, note]
+    demo.click(partial(fit_demo, place), outputs=started, **PRIVATE)
+
+
+def _lay_out() -> AuditTab:
+    findings = gr.HTML()
+    with gr.Row():
+        report = gr.DownloadButton(
+            "Download the report (HTML)", variant="primary", interactive=False, elem_id="report"
+        )
+        numbers = gr.DownloadButton("All numbers (JSON)", interactive=False)
+        tables_zip = gr.DownloadButton("Tables (CSV, zip)", interactive=False)
+    controls = _controls()
+    with gr.Row(equal_height=False):
+        by_rule = gr.Plot(label="Regret by rule", show_label=False, min_width=320)
+        by_group = gr.Plot(label="Regret by group", show_label=False, min_width=320)
+    with gr.Row(equal_height=False):
+        matrix = gr.Plot(label="Regret matrix", show_label=False, min_width=320)
+        tradeoff = gr.Plot(label="Trade-off", show_label=False, min_width=320)
+    tables = [
+        _table("Table: regret of each type under each rule"),
+        _table("Table: regret of each group, with interval and number of users"),
+        _table("Table: plain regret of each type with each type's model"),
+    ]
+    downloads = [report, numbers, tables_zip]
+    return AuditTab(*controls, findings, by_rule, by_group, matrix, tradeoff, tables, downloads)
+
+
+def _controls() -> tuple[gr.Dropdown, gr.Radio, gr.CheckboxGroup]:
+    with gr.Row(equal_height=True):
+        attribute = gr.Dropdown(
+            choices=[],
+            label="Groups",
+            info="The column by which people are grouped.",
+            min_width=200,
+        )
+        kind = gr.Radio(
+            list(KINDS),
+            value=next(iter(KINDS)),
+            label="Kind of regret",
+            info="Share: 0% = as good as its own model, 100% = no better than the untuned model.",
+            min_width=280,
+        )
+    rules = gr.CheckboxGroup(
+        choices=[],
+        label="Rules compared by group",
+        info="Ways to make one policy for everybody; pooled is plain DPO.",
+    )
+    return attribute, kind, rules
+
+
+def _table(title: str) -> gr.Dataframe:
+    with gr.Accordion(title, open=False):
+        return gr.Dataframe(
+            label=title, show_label=False, interactive=False, datatype="str", wrap=True
+        )
+
+
+def show(place: Workplace, run_id: str) -> list[Any]:
+    """Return the audit of a run, or what is missing."""
+    if message := missing(place, run_id):
+        return [*missing_view(message), *[gr.skip()] * 11]
+    try:
+        audit = place.audit(run_id)
+        return [*present_view(), *_contents(audit)]
+    except Exception as error:  # noqa: BLE001 - shown as one line
+        return [line(one_line(error), "error"), *[gr.skip()] * 13]
+
+
+def _contents(audit: Audit) -> list[Any]:
+    from emdpo.core.findings import rule_label
+
+    names = list(dict.fromkeys(group.attribute for group in audit.groups))
+    first = names[0] if names else None
+    rules = [rule for rule in DEFAULT_RULES if rule in audit.rules]
+    return [
+        findings_html(audit),
+        gr.Dropdown(choices=names, value=first, visible=bool(names)),
+        gr.Radio(value=next(iter(KINDS))),
+        gr.CheckboxGroup(choices=[(rule_label(rule), rule) for rule in audit.rules], value=rules),
+        *_figures(audit, first, "share", rules),
+    ]
+
+
+def show_choice(
+    place: Workplace, run_id: str, attribute: str | None, kind: str, rules: list[str]
+) -> list[Any]:
+    """Return figures and tables for the visitor's choices."""
+    try:
+        audit = place.audit(run_id)
+        chosen = [rule for rule in audit.rules if rule in rules]
+        return ["", *_figures(audit, attribute, KINDS.get(kind, "share"), chosen)]
+    except Exception as error:  # noqa: BLE001 - shown as one line
+        return [line(one_line(error), "error"), *[gr.skip()] * 7]
+
+
+def _figures(audit: Audit, attribute: str | None, kind: str, rules: list[str]) -> list[Any]:
+    from emdpo import plots
+
+    grouped = attribute is not None and any(g.attribute == attribute for g in audit.groups)
+    by_group = (
+        plots.group_regret_figure(audit, str(attribute), kind, rules) if grouped and rules else None
+    )
+    return [
+        plots.regret_by_rule_figure(audit, kind),
+        gr.Plot(value=by_group, visible=by_group is not None),
+        plots.regret_matrix_figure(audit),
+        plots.tradeoff_figure(audit, kind),
+        type_rows(audit, kind),
+        group_rows(audit, attribute, kind),
+        matrix_rows(audit),
+    ]
+
+
+def offer_downloads(place: Workplace, run_id: str) -> list[gr.DownloadButton]:
+    """Write report, JSON and tables of a run into a folder of our own and offer them."""
+    if missing(place, run_id):
+        return [gr.DownloadButton(interactive=False)] * 3
+    try:
+        paths = place.derived(run_id, "downloads", lambda fit: write_downloads(place, run_id))
+    except Exception as error:  # noqa: BLE001 - logged; the page works without downloads
+        one_line(error)
+        return [gr.DownloadButton(interactive=False)] * 3
+    return [gr.DownloadButton(value=str(path), interactive=True) for path in paths]
+
+
+def write_downloads(place: Workplace, run_id: str) -> list[Path]:
+    """Return the paths of report.html, audit.json and a zip of the tables, written now."""
+    import zipfile
+
+    from emdpo.auditing import group_table, matrix_table, type_table
+    from emdpo.report import audit_page
+
+    audit, folder = place.audit(run_id), place.downloads(run_id)
+    report, numbers, zipped = (
+        folder / name for name in ("report.html", "audit.json", "audit-tables.zip")
+    )
+    page = audit_page(audit, place.fit(run_id))
+    report.write_text(page, "utf-8", "replace")
+    numbers.write_text(audit.to_json(), "utf-8", "replace")
+    tables = {"types": type_table, "groups": group_table, "regret_matrix": matrix_table}
+    with zipfile.ZipFile(zipped, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name, table in tables.items():
+            archive.writestr(f"{name}.csv", for_spreadsheets(table(audit)).to_csv(index=False))
+    return [report, numbers, zipped]

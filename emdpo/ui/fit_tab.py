@@ -1,0 +1,154 @@
+"""Tab 2, Fit: the layout, and which event calls what. The handlers are in `fit_events`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import gradio as gr
+
+from emdpo.ui import fit_events as events
+from emdpo.ui.fit_form import FitForm, fit_form
+from emdpo.ui.fit_view import HISTORY_COLUMNS, state_html
+from emdpo.ui.markup import line
+from emdpo.ui.session import Session
+from emdpo.ui.workplace import Workplace
+
+PRIVATE: dict[str, Any] = {"api_visibility": "private"}
+QUIET: dict[str, Any] = {**PRIVATE, "show_progress": "hidden"}
+
+
+@dataclass(frozen=True)
+class FitTab:
+    """The components of this tab."""
+
+    form: FitForm
+    note: gr.HTML
+    demo: gr.Button
+    start: gr.Button
+    stop: gr.Button
+    resume: gr.Button
+    state: gr.HTML
+    trace: gr.Plot
+    weights: gr.Plot
+    config: gr.HTML
+    suggestion: gr.HTML
+    selection_figure: gr.Plot
+    selection_table: gr.Dataframe
+    history: gr.Dataframe
+    runs: gr.Dropdown
+    bundle: gr.DownloadButton
+    upload: gr.UploadButton
+
+    @property
+    def watched(self) -> list[Any]:
+        """What `fit_events.watch` writes after the session's part, in its order."""
+        run = [self.state, self.trace, self.weights, self.config]
+        buttons = [self.stop, self.resume]
+        choice = [self.suggestion, self.selection_figure, self.selection_table, self.form.n_types]
+        return [*run, *buttons, *choice]
+
+
+def build(place: Workplace, session: Session) -> FitTab:
+    """Lay the tab out and connect it."""
+    tab = _lay_out()
+    _connect(place, session, tab)
+    return tab
+
+
+def _lay_out() -> FitTab:
+    note = gr.HTML(line("No data yet: load them in 1 Data, or press Load the demo.", "warning"))
+    demo = gr.Button("Load the demo", size="sm", elem_classes="narrow")
+    with gr.Row(equal_height=False):
+        with gr.Column(scale=1, min_width=300):
+            form = fit_form()
+            with gr.Row():
+                start = gr.Button(
+                    "Start", variant="primary", interactive=False, elem_id="start", min_width=100
+                )
+                stop = gr.Button(
+                    "Stop", variant="stop", interactive=False, elem_id="stop", min_width=100
+                )
+                resume = gr.Button("Go on", visible=False, min_width=100)
+        with gr.Column(scale=2, min_width=320):
+            state = gr.HTML(state_html(None), elem_id="run-state")
+            trace = gr.Plot(label="Log-likelihood", show_label=False, visible=False)
+            weights = gr.Plot(label="Weights", show_label=False, visible=False)
+            config = gr.HTML()
+    suggestion = gr.HTML(elem_id="suggestion")
+    with gr.Row(equal_height=False):
+        figure = gr.Plot(label="How many types?", show_label=False, visible=False)
+        table = gr.Dataframe(
+            label="Each number of types tried", interactive=False, datatype="str", visible=False
+        )
+    parts = (form, note, demo, start, stop, resume, state, trace, weights, config)
+    return FitTab(*parts, suggestion, figure, table, *_runs())
+
+
+def _runs() -> tuple[gr.Dataframe, gr.Dropdown, gr.DownloadButton, gr.UploadButton]:
+    with gr.Accordion("Runs of this browser: open, download, bring back", open=False):
+        runs = gr.Dropdown(
+            choices=[],
+            label="Open a run",
+            info="Runs started or brought back in this browser; the newest is first.",
+        )
+        history = gr.Dataframe(
+            headers=HISTORY_COLUMNS,
+            label="Runs of this browser",
+            interactive=False,
+            datatype="str",
+            wrap=True,
+        )
+        gr.Markdown(
+            "This server may be replaced at any time: the download is the lasting copy of a run. "
+            "Bring it back here, or open it with the library."
+        )
+        with gr.Row():
+            bundle = gr.DownloadButton("Download this run (zip)", interactive=False, size="sm")
+            upload = gr.UploadButton("Bring a run back (zip)", file_types=[".zip"], size="sm")
+    return history, runs, bundle, upload
+
+
+def _connect(place: Workplace, session: Session, tab: FitTab) -> None:
+    data_id, run_id, choice_id = session.data_id, session.run_id, session.choice_id
+    settings = [data_id, *tab.form.inputs]
+    watching = partial(events.watch, place)
+    look: dict[str, Any] = {
+        "fn": partial(watching, None),
+        "inputs": [run_id, choice_id],
+        "outputs": [*session.watched, *tab.watched],
+        **QUIET,
+    }
+    tab.start.click(partial(events.start_fit, place), settings, [run_id, tab.note], **PRIVATE)
+    tab.form.suggest.click(
+        partial(events.start_selection, place), settings, [choice_id, tab.suggestion], **PRIVATE
+    )
+    tab.stop.click(partial(events.stop, place), [run_id, choice_id], tab.note, **PRIVATE).then(
+        **look
+    )
+    tab.resume.click(partial(events.resume, place), run_id, tab.note, **PRIVATE).then(**look)
+    gr.on([run_id.change, choice_id.change], **look)
+    session.clock.tick(
+        watching,
+        [session.seen, run_id, choice_id],
+        [*session.watched, *tab.watched],
+        concurrency_limit=None,
+        **QUIET,
+    )
+    tab.runs.input(lambda chosen: chosen or "", tab.runs, run_id, **PRIVATE)
+    tab.upload.upload(partial(events.open_bundle, place), tab.upload, [run_id, tab.note], **PRIVATE)
+    session.milestone.change(partial(events.offer_bundle, place), run_id, tab.bundle, **QUIET)
+    data_id.change(
+        partial(events.allow_start, place),
+        data_id,
+        [tab.note, tab.demo, tab.start, tab.form.suggest],
+        **QUIET,
+    )
+    gr.on(
+        [session.mine.change, session.milestone.change],
+        partial(events.show_history, place),
+        [session.mine, run_id],
+        [tab.history, tab.runs],
+        **QUIET,
+    )

@@ -1,0 +1,146 @@
+"""A job in words: its state, its own settings, and the runs of a browser."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from emdpo.jobs import JobState
+from emdpo.jobs.folder import SELECTION
+from emdpo.ui.markup import facts, line, pill, text
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from emdpo.core.selection import Selection
+    from emdpo.jobs import JobStatus
+
+HISTORY_COLUMNS = ["started (UTC)", "data", "types", "state", "log-likelihood", "run id"]
+
+_SHOWN_SETTINGS = ("features", "beta", "l2", "restarts", "max_iter", "seed")
+
+
+def state_html(status: JobStatus | None) -> str:
+    """Return the state line of a job."""
+    if status is None:
+        return line("No run yet. Choose the settings and press Start.")
+    words = [pill(status.state), text(_doing(status))]
+    body = " ".join(word for word in words if word)
+    role = "alert" if status.state is JobState.FAILED else "status"
+    return f'<p class="state" role="{role}">{body}</p>{_bar(status)}'
+
+
+def _doing(status: JobStatus) -> str:
+    progress = status.progress
+    match status.state:
+        case JobState.QUEUED:
+            return f"{status.message}. It starts by itself."
+        case JobState.STOPPING:
+            return "after this iteration; the best so far is kept"
+        case JobState.DONE if progress.ended:
+            return f"in {progress.ended.get('seconds', 0):.0f} s: {_result(progress.ended)}"
+        case JobState.RUNNING if progress.steps:
+            return f"{progress.steps[0]} of {progress.steps[1]} fits, {_elapsed(status)}"
+        case JobState.RUNNING if progress.started is None:
+            return f"reading the data, {_elapsed(status)}"
+        case JobState.RUNNING if not progress.iterations:
+            return f"preparing features, {_elapsed(status)}"
+        case JobState.RUNNING:
+            return _iterating(status)
+        case _:
+            return status.message
+
+
+def _result(ended: dict[str, Any]) -> str:
+    return f"log-likelihood {ended['log_likelihood']:,.2f} ({ended['stop_reason']})"
+
+
+def _iterating(status: JobStatus) -> str:
+    last = status.progress.iterations[-1]
+    return (
+        f"start {last['restart'] + 1} of {status.config['restarts']}, iteration "
+        f"{last['iteration']}, log-likelihood {last['log_likelihood']:,.2f}, {_elapsed(status)}"
+    )
+
+
+def _elapsed(status: JobStatus) -> str:
+    started = status.progress.started or {}
+    return f"{max(time.time() - started.get('time', status.created), 0):.0f} s"
+
+
+def _bar(status: JobStatus) -> str:
+    """Return how far the job is; starts that ended say more than iterations do."""
+    if not status.state.is_active:
+        return ""
+    progress = status.progress
+    if status.kind == SELECTION:
+        done, steps = progress.steps or (0, 1)
+    else:
+        done, steps = progress.restarts_done, status.config["restarts"]
+    share = min(done / max(steps, 1), 1.0)
+    return (
+        '<div class="bar" role="progressbar" aria-label="progress" aria-valuemin="0" '
+        f'aria-valuemax="100" aria-valuenow="{100 * share:.0f}">'
+        f'<i style="width:{share:.0%}"></i></div>'
+    )
+
+
+def config_html(status: JobStatus | None) -> str:
+    """Return the run's own saved settings, never those that the form shows now."""
+    if status is None:
+        return ""
+    config = status.config
+    shown = [("data", status.name), ("types", config.get("n_types", "?"))]
+    shown += [(name, config[name]) for name in _SHOWN_SETTINGS if name in config]
+    if config.get("force"):
+        shown.append(("force", "yes"))
+    address = f"?run={text(status.job_id)}"
+    link = f'<p class="runlink">Run id <code>{text(status.job_id)}</code>: '
+    link += f'<a href="{address}">a link that opens it again</a></p>'
+    return f'<h4 class="runhead">Settings of this run</h4>{facts(shown)}{link}'
+
+
+def history_rows(statuses: Sequence[JobStatus]) -> list[list[str]]:
+    """Return one row per run, as text."""
+    return [
+        [
+            datetime.fromtimestamp(status.created, UTC).strftime("%Y-%m-%d %H:%M"),
+            status.name,
+            str(status.config.get("n_types", "")),
+            status.state.value,
+            _likelihood(status),
+            status.job_id,
+        ]
+        for status in statuses
+    ]
+
+
+def _likelihood(status: JobStatus) -> str:
+    ended = status.progress.ended or {}
+    value = ended.get("log_likelihood")
+    return "" if value is None else f"{value:,.2f}"
+
+
+def history_choices(statuses: Sequence[JobStatus]) -> list[tuple[str, str]]:
+    """Return the runs as choices: a label for people and the id."""
+    rows = history_rows(statuses)
+    return [(f"{row[0]}: {row[2]} types, {row[1]}, {row[3]}", row[5]) for row in rows]
+
+
+def selection_rows(selection: Selection) -> pd.DataFrame:
+    """Return the table of a choice of K with names and figures for people."""
+    table = selection.table
+    return table.assign(
+        **{
+            "types": table["n_types"].astype(str),
+            "held-out (nats a ranking)": table["held_out"].map("{:.4f}".format),
+            "s.e. of the gap": table["held_out_se"].map("{:.4f}".format),
+            "BIC": table["bic"].map("{:,.1f}".format),
+            "starts at the best": table["n_reached_best"].astype(str)
+            + " of "
+            + table["n_starts"].astype(str),
+            "suggested": table["recommended"].map(lambda chosen: "yes" if chosen else ""),
+        }
+    ).iloc[:, -6:]

@@ -1,0 +1,85 @@
+"""What one page remembers: ids only, in the page and in its browser."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import gradio as gr
+
+from emdpo.jobs.folder import is_id
+from emdpo.ui.fit_events import status_or_none
+from emdpo.ui.workplace import Workplace
+
+RUNS_REMEMBERED = 30
+
+SHOW_RUN_IN_ADDRESS = """(mine) => {
+    const address = new URL(window.location);
+    if (mine && mine.run && address.searchParams.get("run") !== mine.run) {
+        address.searchParams.set("run", mine.run);
+        window.history.replaceState(null, "", address);
+    }
+}"""
+
+
+@dataclass(frozen=True)
+class Session:
+    """Ids of what a visitor looks at. The things themselves stay on the server."""
+
+    data_id: gr.State
+    run_id: gr.State
+    choice_id: gr.State
+    """A choice of the number of types."""
+    mine: gr.BrowserState
+    """{data, run, choice, runs}: the same ids for the time after a reload."""
+    seen: gr.State
+    """Which versions of run and choice are on the screen."""
+    milestone: gr.State
+    """Changes when the run gets another state or result."""
+    clock: gr.Timer
+    """Ticks only while a job is under way."""
+
+    @property
+    def watched(self) -> list[Any]:
+        """What `fit_events.watch` writes first."""
+        return [self.seen, self.milestone, self.clock]
+
+
+def new_session() -> Session:
+    """Return the empty session of a page; call it inside the Blocks."""
+    return Session(
+        data_id=gr.State(""),
+        run_id=gr.State(""),
+        choice_id=gr.State(""),
+        # The key only keeps the ids out of plain sight; it must survive a restart of the server.
+        mine=gr.BrowserState({}, storage_key="emdpo", secret="emdpo-browser-state"),  # noqa: S106
+        seen=gr.State(None),
+        milestone=gr.State(""),
+        clock=gr.Timer(1.0, active=False),
+    )
+
+
+def remember(mine: Any, data_id: str, run_id: str, choice_id: str) -> dict[str, Any]:
+    """Return what the browser should know from now on."""
+    runs = _ids(mine.get("runs") if isinstance(mine, dict) else None)
+    if run_id and run_id not in runs:
+        runs = [run_id, *runs][:RUNS_REMEMBERED]
+    return {"data": data_id, "run": run_id, "choice": choice_id, "runs": runs}
+
+
+def _ids(value: Any) -> list[str]:
+    return [item for item in value if is_id(item)] if isinstance(value, list) else []
+
+
+def attach(place: Workplace, mine: Any, request: gr.Request) -> tuple[str, str, str]:
+    """Return the ids to begin with: of ?run=, or of this browser's last visit, if still there."""
+    mine = mine if isinstance(mine, dict) else {}
+    wanted = (request.query_params or {}).get("run") or mine.get("run")
+    run = status_or_none(place, wanted) if is_id(wanted) else None
+    choice = mine.get("choice")
+    choice_is_there = is_id(choice) and status_or_none(place, str(choice)) is not None
+    return (
+        str(mine.get("data")) if place.has_data(mine.get("data")) else "",
+        run.job_id if run else "",
+        str(choice) if choice_is_there else "",
+    )

@@ -1,0 +1,34 @@
+"""The strip on top: where the work is done, on what, and which run is looked at."""
+
+from __future__ import annotations
+
+import os
+
+from emdpo.core.errors import RunError
+from emdpo.ui.fit_events import status_or_none
+from emdpo.ui.markup import pill, shortened, text
+from emdpo.ui.workplace import Workplace
+
+
+def strip_html(place: Workplace, data_id: str, run_id: str) -> str:
+    """Return device, base model, current data and current run."""
+    cores = os.cpu_count() or 1
+    run = status_or_none(place, run_id)
+    shown = "none yet"
+    if run is not None:
+        types = text(run.config.get("n_types", "?"))
+        shown = f"{types} types of {shortened(run.name, 40)} {pill(run.state)}"
+    items = {
+        "Device": f"CPU, {cores} core{'s' * (cores != 1)}",
+        "Base model": "none needed (log-linear)",
+        "Data": shortened(_data_name(place, data_id), 60),
+        "Run": shown,
+    }
+    return "".join(f"<div><span>{name}</span>{value}</div>" for name, value in items.items())
+
+
+def _data_name(place: Workplace, data_id: str) -> str:
+    try:
+        return place.data(data_id).name if data_id else "none yet"
+    except RunError:
+        return "none yet"

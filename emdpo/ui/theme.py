@@ -1,0 +1,36 @@
+"""Colours and fonts of the page; the fonts come with Gradio, nothing is fetched."""
+
+from __future__ import annotations
+
+from gradio import themes
+from gradio.themes.utils.fonts import LocalFont
+
+
+def theme() -> themes.Base:
+    """Return a calm theme: deep blue, slate greys, little shadow."""
+    base = themes.Base(
+        primary_hue=themes.colors.blue,
+        secondary_hue=themes.colors.sky,
+        neutral_hue=themes.colors.slate,
+        radius_size=themes.sizes.radius_md,
+        font=(LocalFont("Source Sans 3"), "system-ui", "sans-serif"),
+        font_mono=(LocalFont("IBM Plex Mono"), "ui-monospace", "monospace"),
+    )
+    return base.set(
+        body_background_fill="*neutral_50",
+        body_background_fill_dark="*neutral_950",
+        block_background_fill="white",
+        block_background_fill_dark="*neutral_900",
+        block_border_width="1px",
+        block_border_color="*neutral_200",
+        block_border_color_dark="*neutral_800",
+        block_label_text_weight="600",
+        block_title_text_weight="600",
+        button_primary_background_fill="#0b5c94",
+        button_primary_background_fill_hover="#084a7d",
+        button_primary_background_fill_dark="#1b78b8",
+        button_primary_background_fill_hover_dark="#2a8fd4",
+        button_primary_text_color="white",
+        input_background_fill="white",
+        input_background_fill_dark="*neutral_800",
+    )

@@ -1,0 +1,113 @@
+"""Types and users as HTML: a card per type, and why a user is thought to be of a type."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from typing import TYPE_CHECKING
+
+from emdpo.plots.theme import type_colour
+from emdpo.ui.markup import line, shortened
+
+if TYPE_CHECKING:
+    from emdpo.core.evidence import RankingEvidence, UserEvidence
+    from emdpo.core.portraits import TellingPair, TypePortrait
+
+WISHES_SHOWN = 4
+PROMPT_LIMIT, ANSWER_LIMIT = 200, 360
+RANKINGS_SHOWN = 8
+
+
+def cards_html(portraits: Sequence[TypePortrait]) -> str:
+    """Return one card per type, largest first."""
+    return f'<div class="cards">{"".join(map(_card, portraits))}</div>'
+
+
+def _card(portrait: TypePortrait) -> str:
+    k = portrait.number - 1
+    pairs = "".join(_pair(pair, k) for pair in portrait.pairs)
+    telling = f'<details class="fold" open><summary>Telling answers</summary>{pairs}</details>'
+    return (
+        f'<section class="card" style="--type:{type_colour(k)}" aria-label="Type {k + 1}">'
+        f"<h3><i></i>Type {k + 1}<span>{portrait.weight:.0%}</span></h3>"
+        f'<div class="share"><i style="width:{portrait.weight:.1%}"></i></div>'
+        f'<p class="size">about {portrait.n_expected:.0f} users; the most likely type of '
+        f"{portrait.n_most_likely:,}</p>"
+        f"{_wishes('What it wants', portrait.wishes)}"
+        f"{_wishes('What sets it apart', portrait.sets_apart)}"
+        f"{telling if pairs else ''}</section>"
+    )
+
+
+def _wishes(title: str, wishes: Sequence[tuple[str, float]]) -> str:
+    if not wishes:
+        return ""
+    shown = wishes[:WISHES_SHOWN]
+    most = max(strength for _, strength in shown)
+    items = "".join(
+        f'<li><span>{shortened(phrase, 80)}</span><i style="width:{strength / most:.0%}" '
+        f'title="{strength:.2f} nats"></i></li>'
+        for phrase, strength in shown
+    )
+    return f'<h4>{title}</h4><ul class="wishes">{items}</ul>'
+
+
+def _pair(pair: TellingPair, k: int) -> str:
+    chances = "; ".join(f"Type {j + 1} {p:.0%}" for j, p in enumerate(pair.probabilities))
+    return (
+        f'<div class="pair"><p class="prompt">{shortened(pair.prompt, PROMPT_LIMIT)}</p>'
+        f'<p class="answer picked"><b>Type {k + 1} picks</b>'
+        f"{shortened(pair.preferred, ANSWER_LIMIT)}</p>"
+        f'<p class="answer"><b>over</b>{shortened(pair.other, ANSWER_LIMIT)}</p>'
+        f'<p class="chances">How likely each type picks the first: {chances}</p></div>'
+    )
+
+
+def user_html(evidence: UserEvidence) -> str:
+    """Return one user's probabilities and the rankings that decide them."""
+    bars = "".join(_posterior_bar(k, p) for k, p in enumerate(evidence.posterior))
+    head = (
+        f"<h4>User {shortened(evidence.user_id, 80)}: most likely Type {evidence.most_likely}</h4>"
+    )
+    parts = [head, f'<div class="posterior">{bars}</div>']
+    if evidence.runner_up is not None:
+        parts.append(
+            f"<p>What speaks for Type {evidence.most_likely} over Type {evidence.runner_up} "
+            "(log-odds in nats; together they give the probability above):</p>"
+        )
+        parts.append(_influences(evidence))
+    hidden = len(evidence.rankings) - RANKINGS_SHOWN
+    if hidden > 0:
+        parts.append(line(f"{hidden} more rankings that matter less are not shown."))
+    return f'<div class="user">{"".join(parts)}</div>'
+
+
+def _posterior_bar(k: int, probability: float) -> str:
+    return (
+        f'<div class="chance" style="--type:{type_colour(k)}"><span>Type {k + 1}</span>'
+        f'<div class="share"><i style="width:{probability:.1%}"></i></div>'
+        f"<b>{probability:.1%}</b></div>"
+    )
+
+
+def _influences(evidence: UserEvidence) -> str:
+    prior = f"<li><b>{evidence.prior_influence:+.2f}</b> sizes of the two types</li>"
+    rankings: Iterable[RankingEvidence] = evidence.rankings[:RANKINGS_SHOWN]
+    return f'<ul class="influences">{prior}{"".join(map(_influence, rankings))}</ul>'
+
+
+def _influence(ranking: RankingEvidence) -> str:
+    order = "".join(
+        f'<li value="{rank}">{shortened(answer, 140)}</li>'
+        if rank
+        else f'<li class="unranked">{shortened(answer, 140)} (not ranked)</li>'
+        for answer, rank in zip(ranking.order, ranking.ranks, strict=True)
+    )
+    return (
+        f"<li><b>{ranking.influence:+.2f}</b> {shortened(ranking.prompt, PROMPT_LIMIT)}"
+        f"<ol>{order}</ol></li>"
+    )
+
+
+def no_result_line(message: str) -> str:
+    """Return the one line of a tab that lacks its run."""
+    return line(message, "warning")

@@ -1,0 +1,162 @@
+"""What a server holds for its visitors: jobs, data and results, each known by an unguessable id."""
+
+from __future__ import annotations
+
+import tempfile
+import threading
+import time
+from collections import OrderedDict
+from collections.abc import Callable, Hashable, Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from emdpo.bundles import pack, unpack
+from emdpo.core.errors import RunError
+from emdpo.demo import demo_file
+from emdpo.jobs import Jobs, folder_of, result_of, runs_home
+from emdpo.jobs.folder import JobStatus
+from emdpo.ui.datasets import DataSet, folder_of_data, keep_files, read_data
+
+if TYPE_CHECKING:
+    from emdpo.core.audit import Audit
+    from emdpo.core.selection import Selection
+    from emdpo.fitting import Fit
+
+DEMO_NAME = "demo (simulated raters)"
+CLASSROOM_NAME = "classroom example (simulated pupils)"
+
+_DEMO_SECONDS = 12 * 3600.0
+
+T = TypeVar("T")
+
+
+class Recent:
+    """The results made last, by key; the longest unused is forgotten."""
+
+    def __init__(self, size: int) -> None:
+        self._size = size
+        self._held: OrderedDict[Hashable, Any] = OrderedDict()
+        self._lock = threading.Lock()
+
+    def get(self, key: Hashable, make: Callable[[], T]) -> T:
+        """Return what is held under `key`, made now if need be."""
+        with self._lock:
+            if key in self._held:
+                self._held.move_to_end(key)
+                return self._held[key]
+        made = make()
+        with self._lock:
+            self._held[key] = made
+            while len(self._held) > self._size:
+                self._held.popitem(last=False)
+        return made
+
+
+class Workplace:
+    """Everything that outlives a single event, for all visitors of one server."""
+
+    def __init__(self, home: Path | None = None) -> None:
+        self.home = home or runs_home()
+        self.jobs = Jobs(self.home)
+        self._uploads = self.home / "uploads"
+        self._data, self._results = Recent(6), Recent(48)
+        self._made_here = tempfile.TemporaryDirectory(prefix="emdpo-downloads-")
+
+    def add_data(
+        self,
+        rankings: Path,
+        users: Path | None = None,
+        columns: Mapping[str, str | None] | None = None,
+        name: str | None = None,
+    ) -> str:
+        """Take in a visitor's files and return the id of the data."""
+        return keep_files(self._uploads, rankings, users, columns, name or rankings.name)
+
+    def add_demo(self, file: str = "rankings.csv", name: str = DEMO_NAME) -> str:
+        """Take in one of our own files and return the id of the data, the same for half a day."""
+        key = ("demo", file, time.time() // _DEMO_SECONDS)
+        return self._results.get(key, lambda: self.add_data(demo_file(file), name=name))
+
+    def correct_columns(self, data_id: str, columns: Mapping[str, str | None]) -> str:
+        """Read the same files with other columns; return the id of what comes out."""
+        folder = folder_of_data(self._uploads, data_id)
+        users = next(folder.glob("users.*"), None)
+        name = self.data(data_id).name
+        return self.add_data(next(folder.glob("rankings.*")), users, columns, name)
+
+    def data(self, data_id: str) -> DataSet:
+        """Return what was read of the data; RunError where they are gone."""
+        folder = folder_of_data(self._uploads, data_id)
+        return self._data.get(data_id, lambda: read_data(folder))
+
+    def has_data(self, data_id: object) -> bool:
+        """Return whether data of this id, which may come from anybody, are still here."""
+        try:
+            return bool(folder_of_data(self._uploads, data_id))
+        except RunError:
+            return False
+
+    def status(self, run_id: str) -> JobStatus:
+        """Return where a job stands; RunError where there is none."""
+        return self.jobs.status(run_id)
+
+    def version(self, run_id: str) -> str:
+        """Return a text that changes whenever the run has another result."""
+        return str(result_of(self.home, run_id).stat().st_mtime_ns)
+
+    def derived(self, run_id: str, what: Hashable, make: Callable[[Fit], T]) -> T:
+        """Return what `make` says of a run's fit, remembered under `what`."""
+        key = (run_id, self.version(run_id), what)
+        return self._results.get(key, lambda: make(self.fit(run_id)))
+
+    def fit(self, run_id: str) -> Fit:
+        """Return the fit of a finished run; RunError where it has none."""
+        from emdpo.runs import load_fit
+
+        key = (run_id, self.version(run_id), "fit")
+        return self._results.get(key, lambda: load_fit(folder_of(self.home, run_id)))
+
+    def audit(self, run_id: str) -> Audit:
+        """Return the audit of a run by every attribute, also written into its folder."""
+        from emdpo.auditing import audit, save_audit
+
+        def make(fit: Fit) -> Audit:
+            result = audit(fit)
+            save_audit(result, folder_of(self.home, run_id))
+            return result
+
+        return self.derived(run_id, "audit", make)
+
+    def selection(self, job_id: str) -> Selection:
+        """Return what a finished choice of the number of types says."""
+        import pandas as pd
+
+        from emdpo import files
+        from emdpo.core.selection import Selection
+
+        held = files.read_json(result_of(self.home, job_id))
+        table = pd.DataFrame(held["table"])
+        return Selection(table, held["recommended"], held["reason"], held["held_out"])
+
+    def bundle(self, run_id: str) -> Path:
+        """Return a zip of the run, written for this download."""
+        folder = self.downloads(run_id)
+        return pack(folder_of(self.home, run_id), folder / f"emdpo-run-{run_id[:6]}.zip")
+
+    def add_bundle(self, bundle: Path, name: str) -> str:
+        """Take in a run that was downloaded before and return its new id."""
+        with tempfile.TemporaryDirectory(prefix="emdpo-bundle-") as work:
+            folder = Path(work) / "run"
+            fit = unpack(bundle, folder)
+            return self.jobs.add_upload(folder, name, fit.config.to_dict())
+
+    def downloads(self, run_id: str) -> Path:
+        """Return a folder of our own for the files that visitors of this run download."""
+        folder = Path(self._made_here.name) / folder_of(self.home, run_id).name
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    def close(self) -> None:
+        """End the jobs and remove what was made for downloads."""
+        self.jobs.close()
+        self._made_here.cleanup()
