@@ -1,57 +1,15 @@
-"""Files of every form that must load, strange but legal ones included."""
+"""Files that must load, strange but legal ones included."""
 
 import json
-import string
-from pathlib import Path
 
 import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
-from hypothesis import HealthCheck, given, settings
-from hypothesis import strategies as st
+from reading import GOOD, rows_of, warned, written
 
-from emdpo.core.checks import check
-from emdpo.core.errors import DataError
-from emdpo.core.readers import Form, detect_columns, detect_form, load, read_table
-from emdpo.core.tables import delimited
-
-DATA = Path(__file__).parents[3] / "shared" / "data"
-
-GOOD = """user_id,prompt,response,rank
-ann,Tea?,Yes.,1
-ann,Tea?,No.,2
-ann,Tea?,Coffee!,3
-bob,Tea?,Yes.,2
-bob,Tea?,No.,1
-"""
-
-
-@pytest.fixture
-def write(tmp_path):
-    """Return a function that writes a file and returns its path."""
-
-    def write_file(text, name="a.csv", encoding="utf-8"):
-        path = tmp_path / name
-        path.write_bytes(text.encode(encoding))
-        return path
-
-    return write_file
-
-
-def warned(rankings):
-    return [str(problem) for problem in check(rankings).warnings]
-
-
-def rows_of(rankings):
-    """Return (user, prompt, response, rank) per candidate shown, in the panel's order."""
-    candidates = rankings.candidates.iloc[rankings.candidate]
-    ranking = rankings.ranking_of_row
-    users = rankings.users.index.to_numpy()[rankings.user[ranking]]
-    prompts = rankings.prompts["prompt"].to_numpy()[rankings.prompt[ranking]]
-    responses = candidates["response"].to_numpy()
-    return list(zip(users, prompts, responses, rankings.ranks.tolist(), strict=True))
+from emdpo.core.readers import load, read_table
 
 
 def test_the_plain_file(write):
@@ -161,18 +119,6 @@ def test_any_text_is_data(tmp_path, ending):
     assert rankings.prompts["prompt"].tolist() == ["=1+1 <b>?</b>"]
 
 
-def written(frame, path):
-    match path.suffix:
-        case ".csv":
-            frame.to_csv(path, index=False)
-        case ".jsonl":
-            lines = (json.dumps(record, ensure_ascii=False) for record in frame.to_dict("records"))
-            path.write_text("\n".join(lines), encoding="utf-8")
-        case ".parquet":
-            frame.to_parquet(path)
-    return path
-
-
 def test_blank_ranks_and_gaps(write):
     text = GOOD.replace("Coffee!,3", "Coffee!,").replace("No.,2", "No.,900")
     assert load(write(text)).ranks.tolist() == [1, 900, 0, 2, 1]
@@ -249,31 +195,6 @@ def test_features_are_numbers_and_variants_are_candidates(write):
     assert rankings.candidate.tolist() == [0, 1, 2, 1]
     assert rankings.attributes == []
     assert "row 4, column 'x_b'" in warned(rankings)[0]
-
-
-def test_scores_are_read_where_there_is_no_rank(write):
-    """Higher is better, equal is tied, blank is not ranked."""
-    text = GOOD.replace("rank", "rating").replace("Yes.,1", "Yes.,2.50").replace("No.,2", "No.,2.5")
-    rankings = load(write(text.replace("bob,Tea?,Yes.,2", "bob,Tea?,Yes.,")))
-    assert rankings.ranks.tolist() == [2, 2, 1, 0, 1]
-    assert rankings.attributes == []
-
-
-def test_a_score_beside_a_rank_is_neither_order_nor_group(write):
-    lines = GOOD.splitlines()
-    text = "\n".join([lines[0] + ",score,rating,chosen", *(f"{x},5,5,1" for x in lines[1:])])
-    rankings = load(write(text))
-    assert rankings.ranks.tolist() == [1, 2, 3, 2, 1]
-    assert rankings.attributes == [] and warned(rankings) == []
-
-
-def test_choices_are_flags(write):
-    text = "user_id,prompt,response,chosen\n" + "".join(
-        f"{user},Tea?,{response},{flag}\n"
-        for user, flags in {"ann": "010", "bob": ("TRUE", "False", ""), "eve": "000"}.items()
-        for response, flag in zip("abc", flags, strict=True)
-    )
-    assert load(write(text)).ranks.tolist() == [0, 1, 0, 1, 0, 0, 0, 0, 0]
 
 
 def test_attributes_are_what_is_constant_per_user(write):
@@ -388,253 +309,8 @@ def test_jsonl_reads_missing_keys_as_null_and_extra_keys_as_attributes(write):
     assert any("row 2, column 'tags'" in line for line in warned(rankings))
 
 
-WIDE = [
-    ("B>A=C", [2, 1, 2]),
-    ("b > a = c", [2, 1, 2]),
-    ("[1, [0, 2]]", [2, 1, 2]),
-    ("[1,0,2]", [2, 1, 3]),
-    ("C", [0, 0, 1]),
-    ("[2]", [0, 0, 1]),
-    ("", [0, 0, 0]),
-    ("[]", [0, 0, 0]),
-]
-
-
-@pytest.mark.parametrize(("order", "ranks"), WIDE)
-def test_wide_csv_orders(write, order, ranks):
-    text = f'user_id,prompt,responses,ranking\nann,Tea?,"[""Yes."", ""No"", ""C""]","{order}"\n'
-    rankings = load(write(text))
-    assert rankings.ranks.tolist() == ranks
-    assert rankings.candidates["response"].tolist() == ["Yes.", "No", "C"]
-
-
-@pytest.mark.parametrize("ending", ["jsonl", "parquet"])
-def test_wide_lists_need_no_json_text(tmp_path, ending):
-    frame = pd.DataFrame(
-        {
-            "user_id": ["ann", "bob"],
-            "prompt": "Tea?",
-            "responses": [["Yes.", "No."], ["Yes.", "No.", "C"]],
-            "ranking": [[1, 0], [2]],
-            "age": ["30", "40"],
-        }
-    )
-    rankings = load(written(frame, tmp_path / f"a.{ending}"))
-    assert rankings.ranks.tolist() == [2, 1, 0, 0, 1]
-    assert rankings.users["age"].tolist() == ["30", "40"]
-
-
-@pytest.mark.parametrize("chosen", ["1", "No.", "B", "response_b"])
-def test_wide_choices(write, chosen):
-    text = f'user_id,prompt,responses,chosen\nann,Tea?,"[""Yes."", ""No.""]",{chosen}\n'
-    assert load(write(text)).ranks.tolist() == [0, 1]
-
-
-def test_wide_columns_by_letter_leave_out_blank_candidates(write):
-    text = (
-        "user_id,prompt,response_a,response_b,response_c,ranking\n"
-        "ann,Tea?,Yes.,No.,C,C>A\nbob,Tea?,Yes.,,C,C>A\n"
-    )
-    rankings = load(write(text))
-    assert rankings.ranks.tolist() == [2, 0, 1, 2, 1]
-    assert rankings.candidates["response"].tolist() == ["Yes.", "No.", "C"]
-    with pytest.raises(DataError, match="row 3, column 'ranking'"):
-        load(write(text.replace(",C>A\nbob,Tea?,Yes.,,C,C>A", ",C>A\nbob,Tea?,Yes.,,C,B>A")))
-
-
-def test_each_row_of_a_wide_table_is_a_ranking(write):
-    """Two rows of one user and prompt must not run together."""
-    header = "user_id,prompt,response_a,response_b,ranking"
-    text = f"{header}\nann,Tea?,Yes.,No.,A>B\nann,Tea?,Yes.,No.,B>A\n"
-    rankings = load(write(text))
-    assert rankings.n_rankings == 2
-    assert rankings.ranks.tolist() == [1, 2, 2, 1]
-
-
-def test_columns_can_be_corrected(write):
-    text = GOOD.replace("user_id", "annotator").replace("rank", "place")
-    path = write(text)
-    with pytest.raises(DataError, match="is it 'annotator'"):
-        load(path)
-    rankings = load(path, columns={"user_id": "annotator", "rank": "place"})
-    assert rows_of(rankings) == rows_of(load(write(GOOD, "good.csv")))
-
-
-def test_a_mapping_replaces_the_column_of_that_name(write):
-    lines = [f"{a},{b}" for a, b in zip(GOOD.splitlines(), ["who", *"xxxyy"], strict=True)]
-    rankings = load(write("\n".join(lines)), columns={"user_id": "who"})
-    assert rankings.users.index.tolist() == ["x", "y"] and rankings.attributes == []
-
-
-def test_a_role_can_be_taken_from_a_column(write):
-    lines = [f"{a},{b}" for a, b in zip(GOOD.splitlines(), ["score", *"12345"], strict=True)]
-    rankings = load(write("\n".join(lines)), columns={"rank": None})
-    assert rankings.ranks.tolist() == [3, 2, 1, 2, 1]
-
-
-def test_detection_names_form_roles_and_suggestions():
-    names = ["annotator_id", "prompt", "response_b", "response_a", "preferred", "country", "x_n"]
-    layout = detect_columns(names)
-    assert layout.form is None and layout.missing == ("user_id", "ranking")
-    assert layout.suggestions == {"user_id": "annotator_id"}
-    assert layout.responses == ("response_a", "response_b") and layout.features == ("x_n",)
-    layout = detect_columns(names, {"user_id": "annotator_id", "chosen": "preferred"})
-    assert layout.form is Form.WIDE_CHOICE and not layout.missing
-    assert layout.others == ("country",)
-    assert detect_form(["response", "rank", "score"]) is Form.RANKS
-    assert detect_form(["response", "chosen", "score"]) is Form.SCORES
-    assert detect_form(["response", "chosen"]) is Form.CHOICE
-    assert detect_form(["responses", "ranking"]) is Form.WIDE_RANKING
-
-
 def test_read_table_shows_cells_as_they_are(write):
     raw = read_table(write(GOOD))
     assert list(raw.frame.columns) == ["user_id", "prompt", "response", "rank"]
     assert raw.frame["rank"].tolist() == ["1", "2", "3", "2", "1"]
     assert raw.file == "a.csv" and raw.rows([0, 4]) == {0: 2, 4: 6}
-
-
-TEXT = st.text(
-    st.characters(codec="utf-8", exclude_characters="\0\r", exclude_categories=["Cs"]), max_size=8
-)
-
-
-@st.composite
-def panels(draw):
-    """Return a long table of random rankings, not necessarily sorted."""
-    responses = draw(st.lists(TEXT, min_size=1, max_size=5, unique=True))
-    ids = st.text(string.ascii_letters + " .é7", min_size=1, max_size=4)
-    users = draw(st.lists(ids, min_size=1, max_size=4, unique=True))
-    prompts = draw(st.lists(TEXT, min_size=1, max_size=3, unique=True))
-    rows = []
-    for user in users:
-        for prompt in draw(st.lists(st.sampled_from(prompts), min_size=1, unique=True)):
-            shown = draw(st.lists(st.sampled_from(responses), min_size=1, unique=True))
-            ranks = draw(st.lists(st.none() | st.integers(1, 4), min_size=len(shown)))
-            rows += [
-                (user, prompt, response, rank) for response, rank in zip(shown, ranks, strict=False)
-            ]
-    frame = pd.DataFrame(rows, columns=["user_id", "prompt", "response", "rank"], dtype=object)
-    frame["x_size"] = [draw(st.floats(-1e9, 1e9)) for _ in range(len(frame))]
-    return frame
-
-
-def assert_same(a, b, ids=True):
-    for name in ("offsets", "ranks", "candidate", "user", "prompt", "weight", "held_out"):
-        np.testing.assert_array_equal(getattr(a, name), getattr(b, name), err_msg=name)
-    if ids:
-        assert a.ranking_ids.tolist() == b.ranking_ids.tolist()
-    pd.testing.assert_frame_equal(a.users, b.users)
-    pd.testing.assert_frame_equal(a.prompts, b.prompts)
-    pd.testing.assert_frame_equal(a.candidates, b.candidates)
-
-
-RELAXED = settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
-
-
-@RELAXED
-@given(frame=panels())
-def test_all_formats_give_identical_panels(tmp_path, frame):
-    parquet = tmp_path / "a.parquet"
-    frame.assign(rank=frame["rank"].astype("Int64")).to_parquet(parquet)
-    expected = load(parquet)
-    assert rows_of(expected) == _expected_rows(frame)
-    for path in (tmp_path / "a.csv", tmp_path / "a.jsonl"):
-        assert_same(load(written(frame, path)), expected)
-    frame.to_csv(tmp_path / "b.TSV", index=False, sep="\t", lineterminator="\r\n")
-    assert_same(load(tmp_path / "b.TSV"), expected)
-    assert_same(load(frame), expected)
-
-
-def _expected_rows(frame):
-    """Return the rows grouped by ranking in order of appearance, by plain Python."""
-    grouped = {}
-    for user, prompt, response, rank, _ in frame.itertuples(index=False):
-        grouped.setdefault((user, prompt), []).append((user, prompt, response, rank or 0))
-    return [row for rows in grouped.values() for row in rows]
-
-
-@RELAXED
-@given(frame=panels())
-def test_wide_and_long_tables_give_identical_panels(tmp_path, frame):
-    """Gaps in ranks do not survive the wide form, so they are closed first."""
-    frame = frame.drop(columns="x_size")
-    ranks = frame["rank"].astype("Float64")
-    dense = ranks.groupby([frame["user_id"], frame["prompt"]]).rank("dense")
-    frame["rank"] = [None if pd.isna(rank) else int(rank) for rank in dense]
-    records = []
-    for (user, prompt), part in frame.groupby(["user_id", "prompt"], sort=False):
-        order = [
-            [i for i, rank in enumerate(part["rank"]) if rank == level]
-            for level in range(1, len(part) + 1)
-        ]
-        records.append(
-            {
-                "user_id": user,
-                "prompt": prompt,
-                "responses": part["response"].tolist(),
-                "ranking": [group for group in order if group],
-            }
-        )
-    expected = load(frame)
-    listed = pd.DataFrame(records)
-    assert_same(load(written(listed, tmp_path / "a.jsonl")), expected)
-    letters = listed.assign(
-        responses=listed["responses"].map(json.dumps),
-        ranking=[">".join("=".join("ABCDE"[i] for i in g) for g in r) for r in listed["ranking"]],
-    )
-    assert_same(load(written(letters, tmp_path / "a.csv")), expected)
-
-
-@RELAXED
-@given(
-    cells=st.lists(
-        st.lists(st.text('ab",;\n\r é', max_size=4), min_size=2, max_size=2), max_size=6
-    ),
-    delimiter=st.sampled_from(",;"),
-)
-def test_fast_and_strict_csv_readers_agree(cells, delimiter):
-    """Whatever the fast reader takes, it reads as the strict one does."""
-    text = f"p{delimiter}q\n" + "\n".join(delimiter.join(row) for row in cells) + "\n"
-    data = text.encode()
-    if not delimited._quotes_are_regular(data, delimiter):
-        return
-    fast = delimited._read_fast(data, delimiter, ["p", "q"])
-    try:
-        strict = delimited._read_strict(data, delimiter, ["p", "q"], "a.csv")
-    except DataError:
-        assert fast is None
-        return
-    if fast is not None:
-        assert fast.to_pydict() == strict.to_pydict()
-
-
-REAL = {
-    "chatbot_personalization": (200, 200),
-    "ukpconvarg": (3_815, 84_445),
-    "polis": (2_437, 2_437),
-    "ccai": (1_002, 1_002),
-    "jester5k": (5_000, 5_000),
-    "issp2000": (1_595, 1_595),
-    "gss_music": (1_584, 1_584),
-    "carconf": (434, 434),
-    "cems": (303, 303),
-    "german_parties": (192, 192),
-}
-
-
-@pytest.mark.parametrize("name", REAL)
-def test_real_judgements_load(name):
-    if not DATA.is_dir():
-        pytest.skip("the folder of real judgements is absent")
-    users = DATA / f"{name}_users.parquet"
-    rankings = load(DATA / f"{name}.parquet", users=users if users.exists() else None)
-    assert (rankings.n_users, rankings.n_rankings) == REAL[name]
-    table = pd.read_parquet(DATA / f"{name}.parquet")
-    assert rankings.n_rows == len(table)
-    assert rankings.ranks.sum() == table["rank"].sum()
-    assert not set(rankings.attributes) & {"rank", "score"}
-    if users.exists():
-        assert rankings.attributes == list(pd.read_parquet(users).columns.drop("user_id"))
