@@ -34,8 +34,8 @@ RULE_LABELS = {
 CAVEAT = (
     "Types are patterns in these rankings, not kinds of people, and say nothing about people who "
     "are not in the data. Regret is judged by the fitted models themselves. Intervals count who "
-    "happened to be asked, not how well the types were found, and each stands by itself: of 20, "
-    "one misses by chance."
+    "happened to be asked, not how well the types were found, and each stands by itself: among "
+    "many, some miss by chance."
 )
 """What every reader of findings should know."""
 

@@ -72,13 +72,15 @@ def regret_by_rule_figure(audit: Audit, kind: str = "share") -> go.Figure:
         f"Each mark is a type (n = {audit.n_users:,} users in all); further right is worse: "
         f"{KIND_NOTES[kind]}. A short line: types fare alike.",
         height=34 * len(audit.rules) + 30,
+        legend=audit.n_types,
     )
     labels = [rule_label(rule) for rule in audit.rules]
     table = np.stack([audit.regret[kind][rule] for rule in audit.rules])  # (J, K)
     for label, row in zip(labels, table, strict=True):
+        row = row[np.isfinite(row)]
         figure.add_scatter(
-            x=[np.nanmin(row), np.nanmax(row)],
-            y=[label, label],
+            x=[row.min(), row.max()] if len(row) else [],
+            y=[label, label] if len(row) else [],
             mode="lines",
             line={"color": GRID, "width": 6},
             hoverinfo="skip",
@@ -113,6 +115,7 @@ def group_regret_figure(
         f"Mean over a group's users; further right is worse: {KIND_NOTES[kind]}. Bars: "
         f"{audit.config.confidence:.0%} bootstrap intervals. Dotted: everybody.",
         height=max(46, 14 * len(shown) + 12) * len(groups) + 30,
+        legend=len(shown),
     )
     title, fmt = KIND_AXES[kind]
     for place, rule in enumerate(shown):
@@ -163,7 +166,7 @@ def regret_matrix_figure(audit: Audit) -> go.Figure:
         f"Row: who is served; column: whose model serves. Plain regret in nats, mean over "
         f"{audit.n_prompts:,} prompts; 0 = its own model, darker is worse.",
         height=64 * audit.n_types + 60,
-        legend=False,
+        legend=0,
     )
     interval = audit.regret_matrix_interval
     ends = np.full((*audit.regret_matrix.shape, 2), np.nan) if interval is None else interval
@@ -211,9 +214,10 @@ def tradeoff_figure(audit: Audit, kind: str = "share") -> go.Figure:
         "What does protecting the worst-off cost?",
         f"Further down: the worst-served type loses less; further left: less is lost on average "
         f"over users (n = {audit.n_users:,}). {KIND_NOTES[kind].capitalize()}.",
-        height=340,
+        height=320,
+        legend=len(table),
     )
-    title, fmt = KIND_AXES[kind]
+    _, fmt = KIND_AXES[kind]
     for rule, mean, worst in zip(table["rule"], table["mean"], table["worst"], strict=True):
         figure.add_scatter(
             x=[mean],
@@ -224,6 +228,6 @@ def tradeoff_figure(audit: Audit, kind: str = "share") -> go.Figure:
             hovertemplate=f"{rule_label(rule)}<br>mean %{{x:{fmt}}}<br>worst %{{y:{fmt}}}"
             "<extra></extra>",
         )
-    figure.update_xaxes(title_text=f"mean over users: {title}", tickformat=fmt)
-    figure.update_yaxes(title_text=f"worst type: {title}", tickformat=fmt)
+    figure.update_xaxes(title_text="mean over users", tickformat=fmt)
+    figure.update_yaxes(title_text="worst-served type", tickformat=fmt)
     return figure

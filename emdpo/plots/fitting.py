@@ -92,13 +92,14 @@ def weights_figure(trace: Trace, start: int | None = None) -> go.Figure:
     """Return the weights of the types by iteration, of one start (by default the best so far)."""
     starts = _starts(trace)
     shown = _best(starts) if starts and start is None else (start or 0)
+    iterations, _, weights = starts.get(shown, ([], [], np.empty((0, 0))))
     figure = question_figure(
         "How large is each type?",
         f"Share of users by iteration of start {shown + 1}; level lines mean that the shares "
         "have settled.",
         height=300,
+        legend=weights.shape[1],
     )
-    iterations, _, weights = starts.get(shown, ([], [], np.empty((0, 0))))
     for k in range(weights.shape[1]):
         figure.add_scatter(
             x=iterations,
@@ -123,7 +124,7 @@ def selection_figure(selection: Selection) -> go.Figure:
         "bars are one standard error of the gap to the best. Lower: BIC, lower is better. "
         f"The star is the recommendation, K = {selection.n_types}.",
         height=380,
-        legend=False,
+        legend=0,
     )
     layout = figure.layout
     figure = make_subplots(rows=2, cols=1, shared_xaxes=True, vertical_spacing=0.08)
@@ -175,7 +176,7 @@ def data_figure(rankings: Rankings) -> go.Figure:
         f"{rankings.n_candidates:,} answers to {rankings.n_prompts:,} prompts. More rankings a "
         "user and longer lists tell types apart better.",
         height=240,
-        legend=False,
+        legend=0,
     )
     figure = make_subplots(rows=1, cols=2, horizontal_spacing=0.16)
     figure.update_layout(about.layout, overwrite=False)

@@ -88,7 +88,7 @@ def type_marker(k: int, size: int = 11) -> dict[str, object]:
 def text_on(colour: str) -> str:
     """Return black or white, whichever reads better on a "#rrggbb" colour."""
     red, green, blue = (int(colour[i : i + 2], 16) for i in (1, 3, 5))
-    return "#000000" if 0.299 * red + 0.587 * green + 0.114 * blue > 125 else "#ffffff"
+    return "#000000" if 0.299 * red + 0.587 * green + 0.114 * blue > 100 else "#ffffff"
 
 
 def wrapped_label(text: object, limit: int, width: int) -> str:
@@ -99,7 +99,7 @@ def wrapped_label(text: object, limit: int, width: int) -> str:
 
 
 def question_figure(
-    title: str, how_to_read: str, height: int, *, legend: bool = True, headroom: int = 0
+    title: str, how_to_read: str, height: int, *, legend: int = 4, headroom: int = 0
 ) -> go.Figure:
     """Return an empty figure whose title asks a question and whose subtitle says how to read it.
 
@@ -110,14 +110,14 @@ def question_figure(
     height
         Of the plotting area, pixels; the title's lines come on top.
     legend
-        Whether there is one, under the plot.
+        Entries for which there is room under the plot, two a line; 0 = no legend.
     headroom
         Pixels between title and plot.
     """
     titles = textwrap.wrap(title, TITLE_WIDTH)
     notes = textwrap.wrap(how_to_read, HOW_TO_READ_WIDTH)
     top = 24 + 22 * len(titles) + 17 * len(notes) + headroom
-    bottom = 96 if legend else 56
+    bottom = 56 + 20 * -(-legend // 2)
     layout = go.Layout(
         title={
             "text": "<br>".join(f"<b>{line}</b>" for line in titles),
@@ -136,13 +136,14 @@ def question_figure(
         font={"color": INK, "size": 12.5},
         paper_bgcolor=CLEAR,
         plot_bgcolor=CLEAR,
-        showlegend=legend,
+        showlegend=legend > 0,
         legend={
             "orientation": "h",
             "yref": "container",
             "y": 0.0,
             "yanchor": "bottom",
-            "x": 0,
+            "xref": "container",
+            "x": 0.02,
             "bgcolor": CLEAR,
         },
         hoverlabel={"align": "left", "namelength": -1},

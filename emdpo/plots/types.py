@@ -129,7 +129,7 @@ def _posterior_heatmap(responsibilities: NDArray[np.float64]) -> go.Figure:
         f"Users (n = {n:,}) from top to bottom by most likely type, surest first. A full cell: "
         f"surely that type; a row of half-full cells: unsure.{note}",
         height=360,
-        legend=False,
+        legend=0,
     )
     figure.add_heatmap(
         z=rows,
@@ -188,6 +188,7 @@ def style_figure(profile: StyleProfile, top: int = 12) -> go.Figure:
         "Right of zero: liked; left: disliked; marks further apart: types differ more. Bars are "
         f"{profile.confidence:.0%} intervals. Expected users: {sizes}.",
         height=34 * len(chosen) + 20 * n_types,
+        legend=n_types,
     )
     place = np.arange(len(chosen))
     for k in range(n_types):
@@ -247,6 +248,7 @@ def composition_figure(composition: Composition) -> go.Figure:
         f"Length of a part: share of the group's users of that type. {_association(composition)} "
         "Types are patterns in rankings, not groups of people.",
         height=46 * len(composition.values) + 20,
+        legend=composition.shares.shape[1],
     )
     labels = [
         f"{label_text(value, 24)}<br>n = {n:,}"
