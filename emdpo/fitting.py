@@ -46,7 +46,7 @@ class FitConfig:
     """auto, items, text or columns."""
     beta: float = 0.1
     """DPO inverse temperature, > 0; higher stays nearer the reference. Enters only the policies."""
-    l2: float = 3.0
+    l2: float = 1.0
     """Precision of the normal prior on theta in standardised units, >= 0 (docs/choices.md)."""
     restarts: int = 10
     """Starts of EM, >= 1; the best is kept."""
@@ -125,6 +125,12 @@ class Fit:
     def features(self) -> FeatureSet:
         """The features that the policies read."""
         return self.policies.features
+
+    @property
+    def empty_types(self) -> tuple[int, ...]:
+        """Numbers (from 1) of types that hold less than half a user: the data support fewer."""
+        n_users = self.rankings.n_users
+        return tuple(k + 1 for k in range(self.n_types) if self.weights[k] * n_users < 0.5)
 
     def save(self, folder: str | Path) -> Path:
         """Write the run folder (DESIGN section 5) and return its path."""

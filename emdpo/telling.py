@@ -24,12 +24,23 @@ def fit_text(fit: Fit, run: Path) -> str:
         wishes = describe_preferences(fit.features, fit.policies.theta[k], top=3)
         words = "; ".join(phrase for phrase, _ in wishes) or "no preference"
         lines.append(f"  Type {k + 1}  {fit.weights[k]:6.1%}  {words}")
+    if fit.empty_types:
+        lines.append(f"warning: {empty_types_text(fit)}")
     lines.append(
         f"log-likelihood {fit.log_likelihood:,.3f}, {fit.stop_reason.value}; "
         f"{starts.n_reached_best} of {starts.n_starts} starts reached this optimum"
     )
     lines += [f"identifiability: {fit.identifiability.verdict}", f"run folder: {run}"]
     return "\n".join(lines)
+
+
+def empty_types_text(fit: Fit) -> str:
+    """Return what it means that types have no users."""
+    supported = fit.n_types - len(fit.empty_types)
+    return (
+        f"{len(fit.empty_types)} of {fit.n_types} types have no users: with this prior "
+        f"(l2 = {fit.config.l2:g}) these rankings support {supported}"
+    )
 
 
 def selection_text(selection: Selection) -> str:

@@ -24,6 +24,13 @@ WITHIN_USERS_SHARE = 0.5
 """Rankings are held out within users where at least this share of users has two or more."""
 
 
+EQUAL = 1e-3
+"""Held-out nats per ranking below which two K predict equally well."""
+
+EMPTY_SHARE_OF_USER = 0.5
+"""A type that holds fewer users than this is empty, and its K is not recommended."""
+
+
 @dataclass(frozen=True)
 class SelectionConfig:
     """How the candidates for K are fitted and scored."""
@@ -79,7 +86,8 @@ def select_types(
 
     The recommendation is the smallest K whose held-out log-likelihood is within one standard error
     of the best (Breiman et al. 1984, the one-standard-error rule), where the error is that of the
-    paired difference over users. K = 1 is always in the table: types must earn their place.
+    paired difference over users, and at least 0.001 nats per ranking. A K that leaves a type empty
+    is not recommended. K = 1 is always in the table: types must earn their place.
     """
     numbers = sorted({1, *candidates})
     numbers = [k for k in numbers if k <= rankings.n_users]
@@ -184,8 +192,13 @@ def _recommend(
     totals = predictive.sum(axis=1)  # (rows,)
     best = int(totals.argmax())
     gap = predictive[best] - predictive  # (rows, N)
-    error = gap.std(axis=1, ddof=1) * np.sqrt(gap.shape[1]) if gap.shape[1] > 1 else gap.sum(axis=1)
-    chosen = int(np.flatnonzero(gap.sum(axis=1) <= error)[0])
+    n_users = gap.shape[1]
+    error = gap.std(axis=1, ddof=min(1, n_users - 1)) * np.sqrt(n_users)
+    occupied = np.array(
+        [min(weights) * n_users >= EMPTY_SHARE_OF_USER for weights in table["weights"]]
+    )
+    near = gap.sum(axis=1) <= np.maximum(error, EQUAL * n_rankings)
+    chosen = int(np.flatnonzero(near & occupied)[0]) if (near & occupied).any() else 0
     table.insert(1, "held_out", totals / n_rankings)
     table.insert(2, "held_out_se", error / n_rankings)
     table["recommended"] = np.arange(len(table)) == chosen
@@ -206,8 +219,9 @@ def _reason(table: pd.DataFrame, best: int, chosen: int, held_out: str) -> str:
     if chosen == best:
         parts.append("the best of all K tried")
     else:
+        margin = max(table["held_out_se"][chosen], EQUAL)
         parts.append(
-            f"within one standard error ({table['held_out_se'][chosen]:.4f}) of the best, "
+            f"within {margin:.4f} (one standard error, at least {EQUAL}) of the best, "
             f"K = {k_best} at {per_ranking[best]:.4f}, with fewer types"
         )
     if k > 1:
