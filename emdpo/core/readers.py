@@ -197,8 +197,13 @@ def located(faults: Iterable[Fault], raw: RawTable) -> list[Problem]:
             fault.message,
             raw.file,
             None if fault.record is None else rows[fault.record],
-            fault.column,
+            _short(fault.column),
         )
         for fault in faults
     ]
     return sorted(found, key=lambda problem: (problem.row is None, problem.row or 0))
+
+
+def _short(name: str | None, limit: int = 80) -> str | None:
+    """Return a column's name, cut where it would fill the screen."""
+    return name if name is None or len(name) <= limit else name[:limit] + "..."

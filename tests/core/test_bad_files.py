@@ -194,3 +194,7 @@ def test_names_cannot_break_the_line(tmp_path):
     path = tmp_path / "two\nlines.csv"
     path.write_text(GOOD.replace("rank", '"ra\nnk\t' + "x" * 5000 + '"'))
     refused(path, None, "rank")
+    long_name = "x_" + "long" * 1000
+    path.write_text(GOOD.replace("rank", f"rank,{long_name}").replace(",1\n", ",1,a\n"))
+    path.write_text(path.read_text().replace(",2\n", ",2,0\n").replace(",3\n", ",3,0\n"))
+    refused(path, 2, long_name[:80] + "...")

@@ -54,14 +54,17 @@ def canonical(raw: RawTable, layout: Layout) -> Canonical:
     long, records, faults = _as_long(raw, layout)
     cells = _by_role(long, layout)
     table, errors = _text_columns(cells)
-    errors += _add_numbers(table, cells)
+    order, order_errors = _order(cells, layout.form)
+    errors_of_numbers = order_errors + _add_numbers(table, cells)
     warnings: list[Fault] = []
     if len(table) and not errors:
         _tell_rows_apart(table, records, layout.form)
         keys = keys_of(table)
-        table["rank"], rank_errors = _order(cells, layout.form, keys.ranking)
-        errors = rank_errors + contradictions(table, keys)
+        is_scored = layout.form is Form.SCORES
+        table["rank"] = ranks_of_scores(order, keys.ranking) if is_scored else order
+        errors += contradictions(table, keys)
         warnings = doubtful(table, keys)
+    errors += errors_of_numbers
     return Canonical(
         table=table,
         others=long.filter(items=list(layout.others)),
@@ -170,18 +173,15 @@ def _tell_rows_apart(table: pd.DataFrame, records: NDArray[np.int64], form: Form
         table["ranking_id"] = pd.Categorical.from_codes(records, categories=pd.Index(names))  # type: ignore[arg-type]
 
 
-def _order(
-    cells: pd.DataFrame, form: Form, ranking: NDArray[np.int64]
-) -> tuple[NDArray[np.int64], list[Fault]]:
-    """Return (rows,) ranks, 0 = not ranked, from the column that tells the order."""
+def _order(cells: pd.DataFrame, form: Form) -> tuple[NDArray, list[Fault]]:
+    """Return (rows,) ranks, 0 = not ranked, or where there are none scores, NaN = not ranked."""
     if form.is_wide:
         return cells["rank"].to_numpy(np.int64), []
     if form is Form.RANKS:
         return ranks(column(cells, "rank"))
     if form is Form.CHOICE:
         return flags(column(cells, "chosen"))
-    scores, faults = numbers(column(cells, "score" if "score" in cells else "rating"), blank=True)
-    return ranks_of_scores(scores, ranking), faults
+    return numbers(column(cells, "score" if "score" in cells else "rating"), blank=True)
 
 
 def ranks_of_scores(scores: NDArray[np.float64], ranking: NDArray[np.int64]) -> NDArray[np.int64]:
