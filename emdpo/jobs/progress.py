@@ -8,6 +8,8 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -33,19 +35,17 @@ class Progress:
     """The event `finished` or `failed`; None while the job runs."""
 
     def trace_table(self) -> pd.DataFrame:
-        """Return the iterations as trace.csv has them: weights of the largest type first."""
+        """Return the iterations as trace.csv has them; in each start the largest type is first."""
         import pandas as pd
 
-        rows = [
-            {
-                "restart": event["restart"],
-                "iteration": event["iteration"],
-                "log_likelihood": event["log_likelihood"],
-                **{f"weight_{k}": w for k, w in enumerate(event["weights"], start=1)},
-            }
-            for event in self.iterations
-        ]
-        return pd.DataFrame(rows)
+        columns = ["restart", "iteration", "log_likelihood"]
+        table = pd.DataFrame(list(self.iterations))
+        weights = np.array(table["weights"].tolist(), float)  # (iterations, K)
+        for restart in table["restart"].unique():
+            rows = np.flatnonzero(table["restart"] == restart)
+            weights[rows] = weights[rows][:, np.argsort(-weights[rows[-1]], kind="stable")]
+        names = [f"weight_{k + 1}" for k in range(weights.shape[1])]
+        return table[columns].assign(**dict(zip(names, weights.T, strict=True)))
 
 
 @dataclass

@@ -73,6 +73,7 @@ class Jobs:
         self._slots, self._queue_length, self._time_limit = slots, queue_length, time_limit
         self._queue: deque[str] = deque()
         self._running: dict[str, subprocess.Popen[bytes]] = {}
+        self._asked: set[str] = set()
         self._watchers: list[threading.Thread] = []
         self._lock = threading.RLock()
         self._closed = False
@@ -113,6 +114,8 @@ class Jobs:
                 self._queue.remove(job_id)
                 write_end(folder, None, stopped=True)
             elif self.status(job_id).state is JobState.RUNNING:
+                if job_id in self._running:
+                    self._asked.add(job_id)
                 (folder / STOP).touch()
                 self._end_if_nothing_is_lost(job_id)
 
@@ -127,6 +130,7 @@ class Jobs:
         folder = folder_of(self.home, job_id)
         about = files.read_json(folder / "job" / "job.json")
         kind = about["kind"]
+        self._settle(job_id)
         with self._lock:
             place = self._queue.index(job_id) if job_id in self._queue else None
             state, message, interrupted = job_state(folder, kind, place)
@@ -186,17 +190,23 @@ class Jobs:
                 watcher.start()
 
     def _watch(self, job_id: str, process: subprocess.Popen[bytes]) -> None:
-        """Wait for a child, which also reaps it; then start the next."""
-        stop = self.home / job_id / STOP
-        limit, asked = time.monotonic() + self._time_limit, False
+        """Wait for a child; ask it to stop again until it listens, and at the time limit."""
+        limit = time.monotonic() + self._time_limit
         while process.poll() is None:
-            asked = asked or stop.exists()
-            if asked:  # a child that is still starting removes the stop file it finds
-                stop.touch()
+            if job_id in self._asked:  # a child that is still starting removes what it finds
+                (self.home / job_id / STOP).touch()
             elif time.monotonic() > limit:
                 self.stop(job_id)
             time.sleep(_POLL_SECONDS)
+        self._settle(job_id)
+
+    def _settle(self, job_id: str) -> None:
+        """Write down that a child of ours has ended, if so, and start the next."""
         with self._lock:
-            write_end(self.home / job_id, process.returncode, stopped=asked or stop.exists())
+            process = self._running.get(job_id)
+            if process is None or process.poll() is None:  # poll also reaps
+                return
             del self._running[job_id]
-        self._start_waiting()
+            write_end(self.home / job_id, process.returncode, stopped=job_id in self._asked)
+            self._asked.discard(job_id)
+            self._start_waiting()

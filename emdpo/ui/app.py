@@ -30,6 +30,13 @@ INTRODUCTION = (
     "**preference types** behind rankings, and see **who is badly served** by a model for all."
 )
 
+FIT_FIGURES = """() => {
+    for (const delay of [50, 600]) {
+        setTimeout(() => window.dispatchEvent(new Event("resize")), delay);
+    }
+}"""
+"""Figures drawn while their tab was hidden, or drawn anew, take the size of their place."""
+
 PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 
 
@@ -39,7 +46,7 @@ def build_app(place: Workplace) -> gr.Blocks:
         session = new_session()
         gr.Markdown(INTRODUCTION, elem_id="introduction")
         strip = gr.HTML(strip_html(place, "", ""), elem_id="strip")
-        with gr.Tabs(elem_id="tabs"):
+        with gr.Tabs(elem_id="tabs") as tabs:
             with gr.Tab("1 Data", id="data"):
                 data = data_tab.build(place, session.data_id)
             with gr.Tab("2 Fit", id="fit"):
@@ -50,6 +57,7 @@ def build_app(place: Workplace) -> gr.Blocks:
                 audit_tab.build(place, session)
         fit.demo.click(partial(load_demo, place), outputs=[session.data_id, data.status], **PRIVATE)
         _remember(app, place, session, strip)
+        gr.on([tabs.change, session.milestone.change], None, js=FIT_FIGURES, **PRIVATE)
         add_endpoints(place)
     return app.queue(default_concurrency_limit=4, max_size=32, api_open=False)
 

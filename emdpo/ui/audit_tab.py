@@ -11,8 +11,14 @@ import gradio as gr
 
 from emdpo.ui.audit_view import findings_html, for_spreadsheets, group_rows, matrix_rows, type_rows
 from emdpo.ui.faults import one_line
-from emdpo.ui.markup import line
-from emdpo.ui.results import fit_demo, missing, missing_part, missing_view, present_view
+from emdpo.ui.results import (
+    fit_demo,
+    missing,
+    missing_part,
+    missing_view,
+    note_html,
+    present_view,
+)
 from emdpo.ui.session import Session
 from emdpo.ui.workplace import Workplace
 
@@ -135,7 +141,7 @@ def show(place: Workplace, run_id: str) -> list[Any]:
         audit = place.audit(run_id)
         return [*present_view(), *_contents(audit)]
     except Exception as error:  # noqa: BLE001 - shown as one line
-        return [line(one_line(error), "error"), *[gr.skip()] * 13]
+        return [note_html(one_line(error), "error"), *[gr.skip()] * 13]
 
 
 def _contents(audit: Audit) -> list[Any]:
@@ -160,9 +166,9 @@ def show_choice(
     try:
         audit = place.audit(run_id)
         chosen = [rule for rule in audit.rules if rule in rules]
-        return ["", *_figures(audit, attribute, KINDS.get(kind, "share"), chosen)]
+        return [note_html(""), *_figures(audit, attribute, KINDS.get(kind, "share"), chosen)]
     except Exception as error:  # noqa: BLE001 - shown as one line
-        return [line(one_line(error), "error"), *[gr.skip()] * 7]
+        return [note_html(one_line(error), "error"), *[gr.skip()] * 7]
 
 
 def _figures(audit: Audit, attribute: str | None, kind: str, rules: list[str]) -> list[Any]:

@@ -49,8 +49,7 @@ def build(place: Workplace, data_id: gr.State) -> DataTab:
     """Lay the tab out and connect it; it writes the id of the loaded data to `data_id`."""
     with gr.Row(equal_height=False):
         with gr.Column(scale=1, min_width=300):
-            demo, classroom, rankings, users = _sources()
-            status = gr.HTML()
+            status, demo, classroom, rankings, users = _sources()
             roles, apply, form = _columns()
         with gr.Column(scale=2, min_width=320):
             report = gr.HTML(line("No data yet: load the demo or choose a rankings file."))
@@ -59,8 +58,8 @@ def build(place: Workplace, data_id: gr.State) -> DataTab:
                 label="First rows as they are in the file",
                 interactive=False,
                 datatype="str",
-                wrap=True,
-                max_chars=160,
+                max_chars=60,
+                elem_id="preview",
                 visible=False,
             )
     loaded = [data_id, status]
@@ -76,24 +75,25 @@ def build(place: Workplace, data_id: gr.State) -> DataTab:
     return DataTab(demo, status)
 
 
-def _sources() -> tuple[gr.Button, gr.Button, gr.File, gr.File]:
+def _sources() -> tuple[gr.HTML, gr.Button, gr.Button, gr.File, gr.File]:
     gr.Markdown(
         "### Load rankings\nThe demo: 240 **simulated** raters rank four answers to everyday "
         "questions. No person was asked."
     )
     demo = gr.Button("Load the demo", variant="primary", elem_id="load-demo")
+    status = gr.HTML(elem_id="data-status")
     gr.Markdown(
         "Or your own file: one row per answer shown, with `user_id`, `prompt`, `response`, `rank`; "
         "or one row per ranking. CSV, TSV, JSONL or Parquet, up to 50 MB."
     )
     types = [".csv", ".tsv", ".jsonl", ".parquet"]
-    rankings = gr.File(label="Rankings file", file_types=types, height=130, elem_id="rankings-file")
-    users = gr.File(label="Users file (optional)", file_types=types, height=110)
+    rankings = gr.File(label="Rankings file", file_types=types, height=150, elem_id="rankings-file")
+    users = gr.File(label="Users file (optional)", file_types=types, height=150)
     gr.Markdown("The users file has `user_id` and one column per group, such as age or country.")
     with gr.Row():
         classroom = gr.Button("Load the classroom example", size="sm")
         gr.DownloadButton("Download it (CSV)", value=_classroom_copy(), size="sm")
-    return demo, classroom, rankings, users
+    return status, demo, classroom, rankings, users
 
 
 def _classroom_copy() -> str | None:

@@ -35,23 +35,28 @@ def missing_part() -> tuple[gr.HTML, gr.Button]:
     return note, gr.Button(RUN_THE_DEMO, size="sm", elem_classes="narrow")
 
 
+def note_html(message: str, kind: str = "note") -> gr.HTML:
+    """Return the line of a tab; without a message it takes no room."""
+    return gr.HTML(line(message, kind), visible=bool(message))
+
+
 def missing_view(message: str) -> list[Any]:
     """Return updates of note, offer and contents for a tab without its run."""
     waits = message.startswith("The fit is under way")
-    return [line(message, "note"), gr.Button(visible=not waits), gr.Column(visible=False)]
+    return [note_html(message), gr.Button(visible=not waits), gr.Column(visible=False)]
 
 
 def present_view() -> list[Any]:
     """Return updates of note, offer and contents for a tab with its run."""
-    return ["", gr.Button(visible=False), gr.Column(visible=True)]
+    return [note_html(""), gr.Button(visible=False), gr.Column(visible=True)]
 
 
-def fit_demo(place: Workplace) -> tuple[Any, Any, str]:
+def fit_demo(place: Workplace) -> tuple[Any, Any, gr.HTML]:
     """Load the demo and start a quick fit: id of the data, id of the run, one line."""
     try:
         data_id = place.add_demo()
         config = FitConfig(n_types=DEMO_TYPES, restarts=PRESETS["Quick"])
         run_id = place.jobs.start_fit(place.data(data_id).job_input, config)
     except Exception as error:  # noqa: BLE001 - shown as one line
-        return gr.skip(), gr.skip(), line(one_line(error), "error")
-    return data_id, run_id, line("The demo is being fitted: a few seconds.")
+        return gr.skip(), gr.skip(), note_html(one_line(error), "error")
+    return data_id, run_id, note_html("The demo is being fitted: a few seconds.")

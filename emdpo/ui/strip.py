@@ -24,7 +24,8 @@ def strip_html(place: Workplace, data_id: str, run_id: str) -> str:
         "Data": shortened(_data_name(place, data_id), 60),
         "Run": shown,
     }
-    return "".join(f"<div><span>{name}</span>{value}</div>" for name, value in items.items())
+    cells = (f"<div><span>{name}</span>{value}</div>" for name, value in items.items())
+    return f'<div class="strip">{"".join(cells)}</div>'
 
 
 def _data_name(place: Workplace, data_id: str) -> str:

@@ -13,8 +13,8 @@ def theme() -> themes.Base:
         secondary_hue=themes.colors.sky,
         neutral_hue=themes.colors.slate,
         radius_size=themes.sizes.radius_md,
-        font=(LocalFont("Source Sans 3"), "system-ui", "sans-serif"),
-        font_mono=(LocalFont("IBM Plex Mono"), "ui-monospace", "monospace"),
+        font=(LocalFont("IBM Plex Sans", weights=(400, 700)), "system-ui", "sans-serif"),
+        font_mono=(LocalFont("IBM Plex Mono", weights=(400, 700)), "ui-monospace", "monospace"),
     )
     return base.set(
         body_background_fill="*neutral_50",

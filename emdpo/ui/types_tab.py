@@ -9,7 +9,14 @@ import gradio as gr
 
 from emdpo.ui.faults import one_line
 from emdpo.ui.markup import line
-from emdpo.ui.results import fit_demo, missing, missing_part, missing_view, present_view
+from emdpo.ui.results import (
+    fit_demo,
+    missing,
+    missing_part,
+    missing_view,
+    note_html,
+    present_view,
+)
 from emdpo.ui.session import Session
 from emdpo.ui.types_view import cards_html, user_html
 from emdpo.ui.workplace import Workplace
@@ -35,7 +42,6 @@ def build(place: Workplace, session: Session) -> None:
             choices=[],
             label="Group by",
             info="A column of your file that is the same for all of a user's rows.",
-            elem_classes="narrow",
         )
         composition = gr.Plot(label="Types by group", show_label=False)
         user, look, answer = _look_up()
@@ -70,7 +76,7 @@ def show(place: Workplace, run_id: str) -> list[Any]:
     try:
         return [*present_view(), *_contents(place, run_id)]
     except Exception as error:  # noqa: BLE001 - shown as one line
-        return [line(one_line(error), "error"), *[gr.skip()] * 9]
+        return [note_html(one_line(error), "error"), *[gr.skip()] * 9]
 
 
 def _contents(place: Workplace, run_id: str) -> list[Any]:

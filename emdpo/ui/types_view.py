@@ -6,7 +6,7 @@ from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 from emdpo.plots.theme import type_colour
-from emdpo.ui.markup import line, shortened
+from emdpo.ui.markup import fold, line, shortened
 
 if TYPE_CHECKING:
     from emdpo.core.evidence import RankingEvidence, UserEvidence
@@ -24,8 +24,8 @@ def cards_html(portraits: Sequence[TypePortrait]) -> str:
 
 def _card(portrait: TypePortrait) -> str:
     k = portrait.number - 1
-    pairs = "".join(_pair(pair, k) for pair in portrait.pairs)
-    telling = f'<details class="fold" open><summary>Telling answers</summary>{pairs}</details>'
+    first, *more = [_pair(pair, k) for pair in portrait.pairs] or [""]
+    apart = _wishes("What sets it apart from the average type", portrait.sets_apart)
     return (
         f'<section class="card" style="--type:{type_colour(k)}" aria-label="Type {k + 1}">'
         f"<h3><i></i>Type {k + 1}<span>{portrait.weight:.0%}</span></h3>"
@@ -33,8 +33,9 @@ def _card(portrait: TypePortrait) -> str:
         f'<p class="size">about {portrait.n_expected:.0f} users; the most likely type of '
         f"{portrait.n_most_likely:,}</p>"
         f"{_wishes('What it wants', portrait.wishes)}"
-        f"{_wishes('What sets it apart', portrait.sets_apart)}"
-        f"{telling if pairs else ''}</section>"
+        f"{'<h4>A telling choice</h4>' if first else ''}{first}"
+        f"{fold('More telling choices', ''.join(more)) if more else ''}"
+        f"{fold('Apart from the average type', apart) if apart else ''}</section>"
     )
 
 
