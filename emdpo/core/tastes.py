@@ -24,8 +24,15 @@ if TYPE_CHECKING:
 MAX_PARAMETERS = 3_000
 """Parameters up to which the information matrix is inverted (a few seconds)."""
 
-MAX_WORK = 2e8
-"""Directions x types x candidate rows up to which the information is computed (seconds)."""
+MAX_USER_SCORES = 5e7
+"""Users x parameters up to which the users' scores are kept in memory (400 MB)."""
+
+MAX_WORK = 1e7
+"""Directions x types x candidate rows that are differenced (about a second); of more rankings an
+even sample stands for all."""
+
+MIN_ROWS_PER_DIRECTION = 10
+"""With fewer sampled rows for each direction, the information would be noise."""
 
 STEP = 1e-4
 
@@ -110,10 +117,13 @@ def _standard_errors(
     """Return the standard errors (K, D) of the strengths, or nan and why."""
     n_types, n_features = policies.theta.shape
     nothing = np.full((n_types, n_features), np.nan)
-    too_large = f"no intervals for {n_types * n_features:,} parameters"
-    work = n_features * n_types * rankings.n_rows
-    if n_types * n_features > MAX_PARAMETERS or work > MAX_WORK:
-        return nothing, too_large
+    n_parameters = n_types * n_features
+    rows = min(rankings.n_rows, MAX_WORK / n_parameters)
+    enough = rows == rankings.n_rows or rows >= MIN_ROWS_PER_DIRECTION * n_features
+    if max(n_parameters / MAX_PARAMETERS, rankings.n_users * n_parameters / MAX_USER_SCORES) > 1:
+        enough = False
+    if not enough:
+        return nothing, f"no intervals for {n_parameters:,} parameters of so many rankings"
     basis = free_directions(rankings, policies.features)  # (D, d)
     information, scores = observed_information_matrix(
         rankings, policies, responsibilities, weights, basis
@@ -190,13 +200,29 @@ def _known_types_information(
 
     Types do not interact then, so one central difference moves all of them at once.
     """
-    share = ranking_weights(rankings, responsibilities)  # (K, R)
+    part, factor = _even_sample(rankings, MAX_WORK / (basis.shape[1] * policies.n_types))
+    share = ranking_weights(part, responsibilities) * factor  # (K, R)
+    features, candidate = policies.features, part.candidate
+    by_row = replace(
+        features,
+        matrix=None if features.matrix is None else features.matrix[candidate],
+        codes=None if features.codes is None else features.codes[candidate],
+    )
 
     def gradient(shift: NDArray[np.float64]) -> NDArray[np.float64]:
-        moved = replace(policies, theta=policies.theta + shift)
-        _, pull_back = log_likelihoods_vjp(rankings.stages, moved.scores(rankings))
-        return moved.pull_back(rankings, pull_back(share)).reshape(moved.theta.shape) @ basis
+        _, pull_back = log_likelihoods_vjp(part.stages, by_row.scores(policies.theta + shift))
+        return by_row.score_gradient(pull_back(share)) @ basis
 
     columns = [gradient(-STEP * axis) - gradient(STEP * axis) for axis in basis.T]  # d of (K, d)
     hessian = np.stack(columns, axis=-1) / (2 * STEP)
     return (hessian + hessian.swapaxes(1, 2)) / 2
+
+
+def _even_sample(rankings: Rankings, n_rows: float) -> tuple[Rankings, float]:
+    """Return evenly spaced rankings with about `n_rows` rows, and how many each stands for."""
+    if rankings.n_rows <= n_rows:
+        return rankings, 1.0
+    n = max(int(rankings.n_rankings * n_rows / rankings.n_rows), 1)
+    keep = np.zeros(rankings.n_rankings, bool)
+    keep[np.linspace(0, rankings.n_rankings - 1, n).astype(np.int64)] = True
+    return rankings.select(keep), rankings.n_rankings / keep.sum()

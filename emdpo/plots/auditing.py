@@ -13,7 +13,9 @@ from emdpo.core.findings import rule_label
 from emdpo.plots.theme import (
     GRID,
     INK,
+    MAX_GROUPS,
     OUTLINE,
+    group_label,
     label_text,
     question_figure,
     type_colour,
@@ -108,13 +110,13 @@ def group_regret_figure(
     rules: Sequence[str] = DEFAULT_RULES,
 ) -> go.Figure:
     """Return the regret of each group of an attribute under some rules, with intervals and n."""
-    groups = [group for group in audit.groups if group.attribute == attribute]
     shown = [rule for rule in rules if rule in audit.rules]
+    groups, note = _groups_shown(audit, attribute, kind, shown)
     figure = question_figure(
         f"Who loses most, by {label_text(attribute, 30)}?",
         f"Mean over a group's users; further right is worse: {KIND_NOTES[kind]}. Bars: "
-        f"{audit.config.confidence:.0%} bootstrap intervals. Dotted: everybody.",
-        height=max(46, 14 * len(shown) + 12) * len(groups) + 30,
+        f"{audit.config.confidence:.0%} bootstrap intervals. Dotted: everybody.{note}",
+        height=max(50, 14 * len(shown) + 12) * len(groups) + 30,
         legend=len(shown),
     )
     title, fmt = KIND_AXES[kind]
@@ -126,11 +128,22 @@ def group_regret_figure(
     figure.update_xaxes(title_text=title, tickformat=fmt)
     figure.update_yaxes(
         tickvals=list(range(len(groups))),
-        ticktext=[f"{label_text(group.value, 24)}<br>n = {group.n:,}" for group in groups],
+        ticktext=[group_label(group.value, group.n) for group in groups],
         range=[len(groups) - 0.5, -0.5],
         zeroline=False,
     )
     return figure
+
+
+def _groups_shown(
+    audit: Audit, attribute: str, kind: str, rules: Sequence[str]
+) -> tuple[list[GroupRegret], str]:
+    """Return the groups to draw, all or those that lose most, and what to say of it."""
+    groups = [group for group in audit.groups if group.attribute == attribute]
+    if len(groups) <= MAX_GROUPS or not rules:
+        return groups[:MAX_GROUPS], ""
+    groups.sort(key=lambda group: -group.regret[kind][rules[0]])
+    return groups[:MAX_GROUPS], f" The {MAX_GROUPS} of {len(groups)} groups that lose most."
 
 
 def _group_trace(

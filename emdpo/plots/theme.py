@@ -34,12 +34,52 @@ OUTLINE = "rgba(128,128,128,0.9)"
 CLUTTER = ["zoom", "pan", "select", "lasso", "zoomIn", "zoomOut", "autoScale"]
 """Buttons left out: on a phone they would cover the title."""
 
+MAX_GROUPS = 40
+"""Groups drawn in one figure; the table has all."""
+
 LABEL_LIMIT = 80
 """Characters of user text on a figure."""
 
 TITLE_WIDTH = 40
 HOW_TO_READ_WIDTH = 62
 """Characters a line, so that a figure 400 pixels wide cuts nothing."""
+
+AXIS = {
+    "gridcolor": GRID,
+    "zerolinecolor": OUTLINE,
+    "linecolor": OUTLINE,
+    "automargin": True,
+    "title": {"standoff": 8},
+}
+"""Settings of every axis."""
+
+LAYOUT = {
+    "font": {"color": INK, "size": 12.5},
+    "paper_bgcolor": CLEAR,
+    "plot_bgcolor": CLEAR,
+    "legend": {
+        "orientation": "h",
+        "yref": "container",
+        "y": 0.0,
+        "yanchor": "bottom",
+        "xref": "container",
+        "x": 0.02,
+        "bgcolor": CLEAR,
+    },
+    "hoverlabel": {"align": "left", "namelength": -1},
+    "modebar": {"bgcolor": CLEAR, "color": GRID, "activecolor": INK, "remove": CLUTTER},
+}
+"""Settings of every figure: nothing painted behind it, so that it suits light and dark pages."""
+
+TITLE = {
+    "font": {"size": 16},
+    "x": 0,
+    "xanchor": "left",
+    "xref": "container",
+    "y": 1,
+    "yanchor": "top",
+    "yref": "container",
+}
 
 _MARKUP = {"&": "&amp;", "<": "&lt;", ">": "&gt;", "$": "&#36;", "`": "&#96;"}
 
@@ -98,6 +138,11 @@ def wrapped_label(text: object, limit: int, width: int) -> str:
     return "<br>".join(label_text(part) for part in lines)
 
 
+def group_label(value: str, n: int) -> str:
+    """Return a group's name, on two lines at most, above its number of users."""
+    return f"{wrapped_label(value, 44, 22)}<br>n = {n:,}"
+
+
 def question_figure(
     title: str, how_to_read: str, height: int, *, legend: int = 4, headroom: int = 0
 ) -> go.Figure:
@@ -114,51 +159,20 @@ def question_figure(
     headroom
         Pixels between title and plot.
     """
-    titles = textwrap.wrap(title, TITLE_WIDTH)
-    notes = textwrap.wrap(how_to_read, HOW_TO_READ_WIDTH)
+    titles = textwrap.wrap(title, TITLE_WIDTH, break_long_words=False)
+    notes = textwrap.wrap(how_to_read, HOW_TO_READ_WIDTH, break_long_words=False)
     top = 24 + 22 * len(titles) + 17 * len(notes) + headroom
     bottom = 56 + 20 * -(-legend // 2)
-    layout = go.Layout(
-        title={
-            "text": "<br>".join(f"<b>{line}</b>" for line in titles),
-            "subtitle": {"text": "<br>".join(notes), "font": {"size": 12.5}},
-            "font": {"size": 16},
-            "x": 0,
-            "xanchor": "left",
-            "xref": "container",
-            "y": 1,
-            "yanchor": "top",
-            "yref": "container",
-            "pad": {"t": 14 + 21 * (len(titles) - 1), "l": 12},
-        },
+    title_text = "<br>".join(f"<b>{line}</b>" for line in titles)
+    subtitle = {"text": "<br>".join(notes), "font": {"size": 12.5}}
+    pad = {"t": 14 + 21 * (len(titles) - 1), "l": 12}
+    figure = go.Figure(layout=LAYOUT)
+    figure.update_layout(
+        title=TITLE | {"text": title_text, "subtitle": subtitle, "pad": pad},
         height=height + top + bottom,
         margin={"t": top, "b": bottom, "l": 60, "r": 20},
-        font={"color": INK, "size": 12.5},
-        paper_bgcolor=CLEAR,
-        plot_bgcolor=CLEAR,
         showlegend=legend > 0,
-        legend={
-            "orientation": "h",
-            "yref": "container",
-            "y": 0.0,
-            "yanchor": "bottom",
-            "xref": "container",
-            "x": 0.02,
-            "bgcolor": CLEAR,
-        },
-        hoverlabel={"align": "left", "namelength": -1},
-        modebar={"bgcolor": CLEAR, "color": GRID, "activecolor": INK, "remove": CLUTTER},
     )
-    figure = go.Figure(layout=layout)
     figure.update_xaxes(AXIS)
     figure.update_yaxes(AXIS)
     return figure
-
-
-AXIS = {
-    "gridcolor": GRID,
-    "zerolinecolor": OUTLINE,
-    "linecolor": OUTLINE,
-    "automargin": True,
-    "title": {"standoff": 8},
-}

@@ -11,9 +11,10 @@ import plotly.graph_objects as go
 from emdpo.plots.theme import (
     CLEAR,
     GRID,
-    INK,
+    MAX_GROUPS,
     OUTLINE,
     TYPE_PATTERNS,
+    group_label,
     label_text,
     question_figure,
     text_on,
@@ -152,7 +153,7 @@ def _bar_marker(k: int) -> dict[str, object]:
     pattern = {
         "shape": TYPE_PATTERNS[k % len(TYPE_PATTERNS)],
         "solidity": 0.15,
-        "fgopacity": 0.45,
+        "fgopacity": 0.3,
         "size": 7,
     }
     return {
@@ -243,36 +244,47 @@ def composition_table(composition: Composition) -> pd.DataFrame:
 def composition_figure(composition: Composition) -> go.Figure:
     """Return the share of each type among the people of each group, as stacked bars."""
     name = label_text(composition.attribute, 30)
+    largest = np.argsort(-np.array(composition.n), kind="stable")[:MAX_GROUPS]
+    groups = np.sort(largest)
+    left_out = len(composition.n) - len(groups)
+    note = f" The {left_out} smallest groups are left out." if left_out else ""
     figure = question_figure(
         f"Which types are common in each {name}?",
         f"Length of a part: share of the group's users of that type. {_association(composition)} "
-        "Types are patterns in rankings, not groups of people.",
-        height=46 * len(composition.values) + 20,
+        f"Types are patterns in rankings, not groups of people.{note}",
+        height=50 * len(groups) + 20,
         legend=composition.shares.shape[1],
     )
-    labels = [
-        f"{label_text(value, 24)}<br>n = {n:,}"
-        for value, n in zip(composition.values, composition.n, strict=True)
-    ]
+    labels = [group_label(composition.values[g], composition.n[g]) for g in groups]
     for k in range(composition.shares.shape[1]):
-        shares = composition.shares[:, k]
-        figure.add_bar(
-            x=shares,
-            y=labels,
-            orientation="h",
-            marker=_bar_marker(k),
-            name=type_name(k),
-            text=[f"<b>{share:.0%}</b>" if share >= 0.1 else "" for share in shares],
-            textposition="inside",
-            textangle=0,
-            insidetextanchor="middle",
-            insidetextfont={"color": text_on(type_colour(k))},
-            hovertemplate=f"%{{y}}<br>{type_name(k)}: %{{x:.1%}}<extra></extra>",
-        )
+        figure.add_trace(_composition_bar(k, composition.shares[groups, k], labels))
     figure.update_layout(barmode="stack", bargap=0.3, legend_traceorder="normal")
     figure.update_xaxes(title_text="share of users", range=[0, 1], tickformat=".0%")
-    figure.update_yaxes(autorange="reversed", type="category", tickfont={"color": INK})
+    figure.update_yaxes(
+        tickvals=np.arange(len(groups)),
+        ticktext=labels,
+        range=[len(groups) - 0.5, -0.5],
+        zeroline=False,
+        showgrid=False,
+    )
     return figure
+
+
+def _composition_bar(k: int, shares: NDArray[np.float64], labels: list[str]) -> go.Bar:
+    return go.Bar(
+        x=shares,
+        y=np.arange(len(shares)),
+        customdata=labels,
+        orientation="h",
+        marker=_bar_marker(k),
+        name=type_name(k),
+        text=[f"<b>{share:.0%}</b>" if share >= 0.1 else "" for share in shares],
+        textposition="inside",
+        textangle=0,
+        insidetextanchor="middle",
+        insidetextfont={"color": text_on(type_colour(k))},
+        hovertemplate=f"%{{customdata}}<br>{type_name(k)}: %{{x:.1%}}<extra></extra>",
+    )
 
 
 def _association(composition: Composition) -> str:
@@ -280,6 +292,7 @@ def _association(composition: Composition) -> str:
         return f"n = {sum(composition.n):,}."
     low, high = composition.interval
     return (
-        f"Cramér's V {composition.cramers_v:.2f} (95% interval {low:.2f} to {high:.2f}; 0 = "
-        f"unrelated, 1 = the group gives the type away), n = {sum(composition.n):,}."
+        f"Cramér's V {composition.cramers_v:.2f} ({composition.confidence:.0%} interval "
+        f"{low:.2f} to {high:.2f}; 0 = unrelated, 1 = the group gives the type away), "
+        f"n = {sum(composition.n):,}."
     )

@@ -129,6 +129,28 @@ def test_too_many_parameters_give_no_interval_and_say_so(classroom, monkeypatch)
     assert np.isfinite(profile.strength).all()
 
 
+def test_an_even_sample_stands_for_all_rankings(classroom, monkeypatch):
+    """Half of the rows are differenced: 72 rankings by 24 pupils, three each, every second kept.
+
+    The widths then come from another half of the curvature; they agree to a third.
+    """
+    rankings, state = classroom
+    whole = profile_of(rankings, state)
+    n_parameters = state.policies.theta.size
+    monkeypatch.setattr(tastes, "MAX_WORK", rankings.n_rows / 2 * n_parameters)
+    monkeypatch.setattr(tastes, "MIN_ROWS_PER_DIRECTION", 1)
+    sampled = profile_of(rankings, state)
+    ratio = (sampled.high - sampled.low) / (whole.high - whole.low)
+    assert not np.allclose(ratio, 1)
+    assert np.median(ratio) == pytest.approx(1, abs=1 / 3)
+
+
+def test_too_few_sampled_rows_give_no_interval(classroom, monkeypatch):
+    rankings, state = classroom
+    monkeypatch.setattr(tastes, "MAX_WORK", state.policies.theta.size)
+    assert profile_of(rankings, state).note is not None
+
+
 def test_an_unpinned_fit_gives_no_interval_and_says_so():
     """Two types behind one pair a user: the information is singular (any split of the share fits).
 
