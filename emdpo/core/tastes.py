@@ -9,6 +9,7 @@ import numpy as np
 from scipy.linalg import LinAlgError, cho_factor, cho_solve
 from scipy.sparse import csr_array
 from scipy.special import ndtri
+from threadpoolctl import threadpool_limits
 
 from emdpo.core.em import ranking_weights
 from emdpo.core.information import free_directions
@@ -88,7 +89,9 @@ def style_profile(
     """
     features = policies.features
     strength = features_strength(features, policies.theta)
-    spread, note = _standard_errors(rankings, policies, responsibilities, weights)
+    # Products are small: a second BLAS thread costs more than it brings.
+    with threadpool_limits(1, user_api="blas"):
+        spread, note = _standard_errors(rankings, policies, responsibilities, weights)
     half = ndtri(0.5 + confidence / 2) * spread
     return StyleProfile(
         labels=features.labels,
