@@ -100,7 +100,7 @@ def fit_mixture(
             rng = np.random.default_rng(stream)
             # Vectors are short: a second BLAS or OpenMP thread costs more than it brings.
             with threadpool_limits(1):
-                start = starting_responsibilities(rankings, features, n_types, restart, rng)
+                start = starting_responsibilities(rankings, features, n_types, restart, rng, l2=l2)
                 policies = untrained(features, n_types, l2)
                 run = run_em(policies, rankings, start, config, restart=restart, monitor=monitor)
             run = by_falling_weight(run)

@@ -8,6 +8,9 @@ import numpy as np
 from sklearn.cluster import KMeans
 from sklearn.decomposition import TruncatedSVD
 
+from emdpo.core.em import EMConfig, evaluate, run_em
+from emdpo.core.loglinear import LogLinearPolicies, untrained
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -24,29 +27,83 @@ MAX_COMPONENTS = 10
 """Dimensions that users' preferences are reduced to before k-means."""
 
 
+SCOUT_SCALES = (0.3, 8.0)
+"""Range of the standard deviation of a scout's random theta, drawn afresh for each type."""
+
+SCOUT_ITERATIONS = 30
+"""Iterations after which scouts are compared: by then the best ones mostly lead."""
+
+SCOUT_WORK = 100_000
+"""Types x candidate rows x scouts of one start, so that scouting costs little on larger data."""
+
+MAX_SCOUTS = 18
+"""Scouts of one start on the smallest data, where optima are many and passes cheap."""
+
+
 def starting_responsibilities(
-    rankings: Rankings, features: FeatureSet, n_types: int, restart: int, rng: np.random.Generator
+    rankings: Rankings,
+    features: FeatureSet,
+    n_types: int,
+    restart: int,
+    rng: np.random.Generator,
+    *,
+    l2: float = 0.0,
 ) -> NDArray[np.float64]:
     """Return responsibilities (N, K) for one start.
 
     Start 0 clusters users by k-means on a spectral reduction of their standardised preferences;
-    later starts take turns between a random Dirichlet draw and k-means from random centres.
+    later starts take turns between the best of several scouts and a random Dirichlet draw.
     """
     if n_types == 1:
         return np.ones((rankings.n_users, 1))
-    if restart % 2 == 1 or rankings.n_users <= n_types:
-        return rng.dirichlet(np.full(n_types, CONCENTRATION), size=rankings.n_users)
-    directions = reduced_preferences(rankings, features)
+    if rankings.n_users > n_types and restart == 0:
+        directions = reduced_preferences(rankings, features)
+        if len(np.unique(directions, axis=0)) >= n_types:
+            return _clustered(directions, n_types, rng)
+    if rankings.n_users > n_types and restart % 2 == 1:
+        return scouted_responsibilities(rankings, features, n_types, rng, l2)
+    return rng.dirichlet(np.full(n_types, CONCENTRATION), size=rankings.n_users)
+
+
+def _clustered(
+    directions: NDArray[np.float64], n_types: int, rng: np.random.Generator
+) -> NDArray[np.float64]:
     seed = int(rng.integers(2**31))
-    if len(np.unique(directions, axis=0)) < n_types:
-        return rng.dirichlet(np.full(n_types, CONCENTRATION), size=rankings.n_users)
-    if restart == 0:
-        clusters = KMeans(n_types, init="k-means++", n_init=4, random_state=seed)  # type: ignore[arg-type]
-    else:
-        clusters = KMeans(n_types, init="random", n_init=1, random_state=seed)  # type: ignore[arg-type]
+    clusters = KMeans(n_types, n_init=4, random_state=seed)  # type: ignore[arg-type]
     labels = clusters.fit_predict(directions)
     rest = (1.0 - CLUSTER_CONFIDENCE) / n_types
     return rest + CLUSTER_CONFIDENCE * np.eye(n_types)[labels]
+
+
+def scouted_responsibilities(
+    rankings: Rankings, features: FeatureSet, n_types: int, rng: np.random.Generator, l2: float
+) -> NDArray[np.float64]:
+    """Return where the best of several short runs from random theta stands.
+
+    Random responsibilities average out to near-equal types, from which small, extreme types are
+    never found; a random theta, with a scale of its own for each type, begins far from equal.
+    """
+    work = n_types * rankings.n_rows
+    n_scouts = int(np.clip(SCOUT_WORK // max(work, 1), 1, MAX_SCOUTS))
+    starts = [_drawn(rankings, features, n_types, rng) for _ in range(n_scouts)]
+    if n_scouts == 1:
+        return starts[0]
+    config = EMConfig(max_iter=SCOUT_ITERATIONS)
+    policies = untrained(features, n_types, l2)
+    scouts = [run_em(policies, rankings, start, config).state for start in starts]
+    return np.exp(
+        max(scouts, key=lambda state: np.nan_to_num(state.objective, nan=-np.inf)).log_resp
+    )
+
+
+def _drawn(
+    rankings: Rankings, features: FeatureSet, n_types: int, rng: np.random.Generator
+) -> NDArray[np.float64]:
+    """Return the responsibilities under a random theta and equal weights."""
+    scale = np.exp(rng.uniform(*np.log(SCOUT_SCALES), size=(n_types, 1)))
+    theta = scale * rng.normal(size=(n_types, features.n_features))
+    policies = LogLinearPolicies(features, theta, l2=0.0)
+    return np.exp(evaluate(policies, rankings, np.full(n_types, -np.log(n_types))).log_resp)
 
 
 def reduced_preferences(rankings: Rankings, features: FeatureSet) -> NDArray[np.float64]:

@@ -14,9 +14,15 @@ from scipy.special import logsumexp
 
 from emdpo.core.plackett_luce import (
     log_likelihoods,
-    log_likelihoods_and_gradient,
+    log_likelihoods_vjp,
     stage_layout,
 )
+
+
+def log_likelihoods_and_gradient(layout, scores):
+    """The derivative of the sum over rankings."""
+    log_lik, pull_back = log_likelihoods_vjp(layout, scores)
+    return log_lik, pull_back(np.ones_like(log_lik))
 
 
 def layout_of(*rankings):
@@ -120,9 +126,7 @@ def test_gradient_equals_numerical_derivative(data):
     log_lik, gradient = log_likelihoods_and_gradient(layout, scores)
     np.testing.assert_array_equal(log_lik, log_likelihoods(layout, scores))
     for k in range(2):
-        numerical = approx_fprime(
-            scores[k], lambda s: log_likelihoods(layout, s[None]).sum(), 1e-6
-        )
+        numerical = approx_fprime(scores[k], lambda s: log_likelihoods(layout, s[None]).sum(), 1e-6)
         np.testing.assert_allclose(gradient[k], numerical, atol=1e-5)
 
 
@@ -162,6 +166,15 @@ def test_a_constant_per_ranking_changes_nothing():
     np.testing.assert_allclose(
         log_likelihoods(layout, scores + shift), log_likelihoods(layout, scores), atol=1e-12
     )
+
+
+def test_pull_back_weighs_each_ranking():
+    layout = layout_of([1, 2, 3], [2, 1, 1, 0])
+    scores = np.random.default_rng(2).normal(size=(2, 7))
+    weights = np.array([[2.0, 0.0], [0.5, 3.0]])
+    gradient = log_likelihoods_vjp(layout, scores)[1](weights)
+    plain = log_likelihoods_and_gradient(layout, scores)[1]
+    np.testing.assert_allclose(gradient, plain * np.repeat(weights, [3, 4], axis=1))
 
 
 def test_long_lists_are_padded_without_effect():

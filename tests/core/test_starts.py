@@ -42,13 +42,22 @@ def test_one_type_takes_everybody():
 
 
 def test_starts_differ_from_each_other():
-    """Identical starts would reach identical optima; equal types in a start would never part."""
-    starts = [start(restart) for restart in range(10)]
+    """Identical starts would reach identical optima; equal types in a start would never part.
+
+    Scouts (odd starts) may agree with each other on an easy panel: they are near its optimum.
+    """
+    starts = [start(restart) for restart in (0, 1, *range(2, 10, 2))]
     for a, b in combinations(starts, 2):
         assert np.abs(a - b).max() > 0.1
     for responsibilities in starts:
         for a, b in combinations(responsibilities.T, 2):
             assert np.abs(a - b).max() > 0.5
+
+
+def test_the_best_scout_is_chosen():
+    """Of 18 scouts of 30 iterations the best stands near the planted types, where one may not."""
+    agreement = [adjusted_rand_score(TYPES, start(restart).argmax(axis=1)) for restart in (1, 3, 5)]
+    assert min(agreement) > 0.9
 
 
 def test_the_same_stream_gives_the_same_bytes():
