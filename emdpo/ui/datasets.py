@@ -60,7 +60,8 @@ def keep_files(
     folder.mkdir(parents=True)
     for role, source in (("rankings", rankings), ("users", users)):
         if source is not None:
-            shutil.copyfile(source, folder / f"{role}{source.suffix.lower()}")
+            (folder / role).mkdir()
+            shutil.copyfile(source, folder / role / source.name)
     files.write_json(folder / "data.json", {"name": name, "columns": columns or {}})
     return data_id
 
@@ -79,11 +80,15 @@ def folder_of_data(home: Path, data_id: object) -> Path:
     return home / str(data_id)
 
 
+def given_files(folder: Path) -> tuple[Path, Path | None]:
+    """Return the rankings file and the users file, if any, under the names they came with."""
+    return next((folder / "rankings").iterdir()), next(folder.glob("users/*"), None)
+
+
 def read_data(folder: Path) -> DataSet:
     """Read and check the files of a folder that `keep_files` made."""
     about = files.read_json(folder / "data.json")
-    rankings = next(folder.glob("rankings.*"))
-    users = next(folder.glob("users.*"), None)
+    rankings, users = given_files(folder)
     columns = about["columns"] or None
     raw, layout = _table(rankings, columns)
     reading = read_rankings(rankings, users=users, columns=columns)
@@ -123,7 +128,7 @@ def _write_renamed(raw: RawTable, layout: Layout, folder: Path) -> Path:
     unused = [name for name in raw.frame.columns if name in ROLES and name not in used]
     roles = {column: role for role, column in layout.roles.items()}
     frame = raw.frame.drop(columns=unused).rename(columns=roles)
-    suffix = next(folder.glob("rankings.*")).suffix
+    suffix = given_files(folder)[0].suffix.lower()
     path = folder / f"renamed{'.csv' if suffix == '.tsv' else suffix}"
     match path.suffix:
         case ".csv":

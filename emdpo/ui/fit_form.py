@@ -153,6 +153,6 @@ def _check_most(name: str, value: float, most: int) -> None:
 
 
 def _whole(name: str, value: float) -> int:
-    if value != int(value):
+    if not float(value).is_integer():
         raise EmdpoError(f"{name} must be a whole number, got {value:g}")
     return int(value)

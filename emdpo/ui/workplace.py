@@ -15,7 +15,7 @@ from emdpo.core.errors import RunError
 from emdpo.demo import demo_file
 from emdpo.jobs import Jobs, folder_of, result_of, runs_home
 from emdpo.jobs.folder import JobStatus
-from emdpo.ui.datasets import DataSet, folder_of_data, keep_files, read_data
+from emdpo.ui.datasets import DataSet, folder_of_data, given_files, keep_files, read_data
 
 if TYPE_CHECKING:
     from emdpo.core.audit import Audit
@@ -80,9 +80,8 @@ class Workplace:
     def correct_columns(self, data_id: str, columns: Mapping[str, str | None]) -> str:
         """Read the same files with other columns; return the id of what comes out."""
         folder = folder_of_data(self._uploads, data_id)
-        users = next(folder.glob("users.*"), None)
-        name = self.data(data_id).name
-        return self.add_data(next(folder.glob("rankings.*")), users, columns, name)
+        rankings, users = given_files(folder)
+        return self.add_data(rankings, users, columns, self.data(data_id).name)
 
     def data(self, data_id: str) -> DataSet:
         """Return what was read of the data; RunError where they are gone."""

@@ -1,0 +1,44 @@
+"""A workplace in a temporary folder, with the demo fitted once for all tests of the page."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+
+pytest.importorskip("gradio")
+
+from emdpo.jobs import JobState
+from emdpo.ui.results import fit_demo
+from emdpo.ui.workplace import Workplace
+
+
+@pytest.fixture(scope="session")
+def wait_for():
+    """Return a function that returns the status of a job once it has ended."""
+
+    def wait(place, job_id, seconds=60.0):
+        limit = time.monotonic() + seconds
+        while time.monotonic() < limit:
+            status = place.status(job_id)
+            if not status.state.is_active:
+                return status
+            time.sleep(0.05)
+        raise AssertionError(f"still {place.status(job_id)}")
+
+    return wait
+
+
+@pytest.fixture(scope="package")
+def place(tmp_path_factory):
+    place = Workplace(tmp_path_factory.mktemp("home"))
+    yield place
+    place.close()
+
+
+@pytest.fixture(scope="package")
+def demo_run(place, wait_for):
+    """Return the ids of the demo's data and of its finished run."""
+    data_id, run_id, _ = fit_demo(place)
+    assert wait_for(place, run_id).state is JobState.DONE
+    return data_id, run_id
