@@ -186,7 +186,7 @@ def _rules(audit: Audit) -> Iterator[Part]:
 
 def _groups(audit: Audit) -> Iterator[Part]:
     attributes = list(dict.fromkeys(group.attribute for group in audit.groups))
-    if not attributes and not audit.suppressed:
+    if not attributes:
         return
     yield _heading("By group")
     for attribute in attributes[:SHOWN_ATTRIBUTES]:
@@ -196,9 +196,6 @@ def _groups(audit: Audit) -> Iterator[Part]:
     table = group_table(audit)
     shown = table.query("kind == 'share' and rule in @plots.DEFAULT_RULES")
     yield _details("Regret share by group, with intervals", shown.drop(columns="kind"))
-    if audit.suppressed:
-        hidden = pd.DataFrame([vars(group) for group in audit.suppressed])
-        yield _details(f"Groups under {audit.config.min_group} users, not shown", hidden)
 
 
 def _types(fit: Fit) -> Iterator[Part]:

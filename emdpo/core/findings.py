@@ -1,7 +1,9 @@
 """An audit in plain sentences, each with its number, interval and n.
 
 A difference is stated only where intervals do not overlap, which is stricter than a test of the
-difference; where they do, the finding says so, and that this is no proof of equality.
+difference; where they do, the finding says so, and that this is no proof of equality. Of many
+groups some pair lies apart by chance, so intervals are widened first where an attribute has more
+than four groups (Bonferroni over the pairs).
 """
 
 from __future__ import annotations
@@ -11,6 +13,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
+from scipy.special import ndtri
 
 from emdpo.core.audit import NOT_KNOWN
 
@@ -30,6 +33,9 @@ RULE_LABELS = {
     "lottery": "Maximal lottery",
 }
 """Names for people; `type-3` is "Type 3 for all"."""
+
+MAX_NAMED = 5
+"""Suppressed groups of an attribute that are named; of more, only the number is told."""
 
 CAVEAT = (
     "Types are patterns in these rankings, not kinds of people, and say nothing about people who "
@@ -114,7 +120,7 @@ def findings(audit: Audit, rule: str = "pooled", remedy: str = "consensus") -> t
         groups = _comparable(audit, attribute, rule, remedy)
         if len(groups) < 2:
             continue
-        if _differ(groups, rule):
+        if _differ(_widened(audit, groups, rule)):
             supported += [_most_harmed(audit, groups, rule, remedy)]
             supported += _cost(audit, groups, rule, remedy)
         else:
@@ -140,20 +146,33 @@ def _apart(above: tuple[float, float], below: tuple[float, float]) -> bool:
     return above[0] > below[1]
 
 
-def _differ(groups: Sequence[GroupRegret], rule: str) -> bool:
-    """Whether the interval of some group lies wholly above that of another."""
+def _widened(audit: Audit, groups: Sequence[GroupRegret], rule: str) -> list[tuple[float, float]]:
+    """Return the groups' intervals, widened until no pair of all lies apart by chance."""
+    alpha = 1 - audit.config.confidence
+    pairs = len(groups) * (len(groups) - 1) / 2
+    # Two intervals of half-width z part at a difference of sqrt(2) z standard errors.
+    factor = max(1.0, ndtri(1 - alpha / (2 * pairs)) / (np.sqrt(2) * ndtri(1 - alpha / 2)))
+    middles = [group.regret["share"][rule] for group in groups]
     ends = [group.interval["share"][rule] for group in groups]
+    return [
+        (middle - factor * (middle - low), middle + factor * (high - middle))
+        for middle, (low, high) in zip(middles, ends, strict=True)
+    ]
+
+
+def _differ(ends: Sequence[tuple[float, float]]) -> bool:
+    """Whether some interval lies wholly above another."""
     return max(low for low, _ in ends) > min(high for _, high in ends)
 
 
 def _most_harmed(audit: Audit, groups: Sequence[GroupRegret], rule: str, remedy: str) -> Finding:
     worst, *others = groups
-    interval = worst.interval["share"][rule]
+    top, *rest = _widened(audit, groups, rule)
     text = (
         f"Under {_lower(rule)}, {_people(worst)} lose {_share(audit, worst, rule)} of what their "
         "own type's model would give them"
     )
-    clearly_less = [other for other in others if _apart(interval, other.interval["share"][rule])]
+    clearly_less = [other for other, ends in zip(others, rest, strict=True) if _apart(top, ends)]
     if len(clearly_less) == len(others):
         text += f", the most of any {_shown(worst.attribute)}."
     elif clearly_less:
@@ -162,7 +181,8 @@ def _most_harmed(audit: Audit, groups: Sequence[GroupRegret], rule: str, remedy:
     else:
         text += "; groups differ, but which one loses most is uncertain."
     text += _remedied(audit, worst, rule, remedy)
-    return Finding(text, worst.regret["share"][rule], *interval, worst.n, "group")
+    ends = worst.interval["share"][rule]
+    return Finding(text, worst.regret["share"][rule], *ends, worst.n, "group")
 
 
 def _remedied(audit: Audit, group: GroupRegret, rule: str, remedy: str) -> str:
@@ -212,10 +232,12 @@ def _between_types(audit: Audit) -> Iterator[Finding]:
     """Say how much a type can lose when served by another's model, if the interval is above 0."""
     if audit.n_types < 2 or audit.regret_matrix_interval is None:
         return
-    lost = np.where(np.eye(audit.n_types, dtype=bool), -np.inf, audit.regret_matrix)
+    large = audit.prevalence * audit.n_users >= audit.config.min_group
+    compared = np.outer(large, large) & ~np.eye(audit.n_types, dtype=bool)
+    lost = np.where(compared, audit.regret_matrix, -np.inf)
     k, j = np.unravel_index(int(lost.argmax()), lost.shape)
     low, high = audit.regret_matrix_interval[k, j]
-    if not low > 0:
+    if not (compared.any() and low > 0):
         return
     share = audit.regret["share"].get(f"type-{j + 1}", np.full(audit.n_types, np.nan))[k]
     beside = f", {share:.0%} of its own model's gain" if np.isfinite(share) else ""
@@ -229,15 +251,14 @@ def _between_types(audit: Audit) -> Iterator[Finding]:
 
 
 def _suppressed(audit: Audit) -> Iterator[Finding]:
-    """Say which groups are too small to show, one sentence an attribute."""
+    """Say which groups are too small to show; where there are many, a value may be one person's."""
     for attribute in dict.fromkeys(group.attribute for group in audit.suppressed):
         small = [group for group in audit.suppressed if group.attribute == attribute]
-        named = ", ".join(f"{_shown(group.value)} (n = {group.n})" for group in small[:5])
-        more = f" and {len(small) - 5} more" if len(small) > 5 else ""
+        what = "1 group" if len(small) == 1 else f"{len(small)} groups"
+        named = ", ".join(f"{_shown(group.value)} (n = {group.n})" for group in small)
         text = (
-            f"Nothing is said about {len(small)} "
-            f"{'group' if len(small) == 1 else 'groups'} by {_shown(attribute)} with fewer than "
-            f"{audit.config.min_group} users: {named}{more}."
+            f"Nothing is said about {what} by {_shown(attribute)} with fewer than "
+            f"{audit.config.min_group} users{f': {named}' if len(small) <= MAX_NAMED else ''}."
         )
         yield Finding(text, None, None, None, sum(group.n for group in small), "suppressed")
 

@@ -40,6 +40,9 @@ __all__ = [
 CLEAR = np.log(1.5)
 """Log-odds from which a type prefers an answer clearly: it picks it 60 times in 100."""
 
+FAINT = 0.05
+"""Strength below which a wish is not told: it moves a choice from 50 to 51 in 100."""
+
 ENDS = 8
 """Candidates looked at from each end of a prompt's order by contrast."""
 
@@ -77,7 +80,7 @@ class TypePortrait:
     n_most_likely: int
     """Users whose most likely type this is."""
     wishes: tuple[tuple[str, float], ...]
-    """What it prefers and dislikes in words, with strength > 0, strongest first."""
+    """What it prefers and dislikes in words, with strength >= FAINT, strongest first."""
     sets_apart: tuple[tuple[str, float], ...]
     """The same for its difference from the types' average; empty with one type."""
     pairs: tuple[TellingPair, ...]
@@ -112,12 +115,16 @@ def type_portraits(
             weight=float(weights[k]),
             n_expected=float(responsibilities[:, k].sum()),
             n_most_likely=int(likely[k]),
-            wishes=tuple(describe_preferences(policies.features, policies.theta[k])),
-            sets_apart=tuple(describe_preferences(policies.features, apart[k])),
+            wishes=_felt(describe_preferences(policies.features, policies.theta[k])),
+            sets_apart=_felt(describe_preferences(policies.features, apart[k])),
             pairs=telling_pairs(rankings, scores, k, n_pairs),
         )
         for k in range(len(weights))
     )
+
+
+def _felt(wishes: list[tuple[str, float]]) -> tuple[tuple[str, float], ...]:
+    return tuple(wish for wish in wishes if wish[1] >= FAINT)
 
 
 def telling_pairs(

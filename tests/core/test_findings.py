@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -117,6 +119,37 @@ def test_suppressed_groups_are_named_with_their_size():
         "Nothing is said about 2 groups by age with fewer than 10 users: 3 (n = 3), 7 (n = 7)."
     )
     assert (found.value, found.low, found.high, found.n) == (None, None, None, 10)
+
+
+def test_many_suppressed_groups_are_only_counted():
+    """With a free-text attribute each value may be one person's own words."""
+    small = [SuppressedGroup("opinion", f"secret {n}", 1) for n in range(6)]
+    (found,) = of_kind(audit_of(suppressed=small), "suppressed")
+    assert found.text == "Nothing is said about 6 groups by opinion with fewer than 10 users."
+    assert found.n == 6
+
+
+def test_of_many_groups_a_pair_apart_by_chance_is_no_difference():
+    """Two intervals that just part among 3 groups do not among 50.
+
+    The standard error is 0.1; ends are 0.196 away. Middles 0.4 apart part by 0.008, that is z =
+    0.4 / 0.1414 = 2.83. Three groups have 3 pairs, z at 0.05 / 3 two-sided is 2.39; fifty have
+    1225, z 4.09, and the intervals are widened by 4.09 / 2.77 = 1.48.
+    """
+
+    def people(value, middle):
+        return group(value, (middle - 0.196, middle, middle + 0.196), (0.8, 0.8, 0.8))
+
+    ends = [people("low", 0.3), people("high", 0.7)]
+    few, many = (audit_of(*ends, *[people(f"g{i}", 0.5) for i in range(n)]) for n in (1, 48))
+    assert len(of_kind(few, "group")) == 1
+    assert of_kind(many, "group") == [] and len(of_kind(many, "no_difference")) == 1
+
+
+def test_nothing_is_said_of_types_with_next_to_no_users():
+    """1% of 100 users is 1, below the 10 of the least group."""
+    audit = replace(audit_of(), prevalence=np.array([0.99, 0.01]))
+    assert of_kind(audit, "type") == []
 
 
 def test_people_whose_group_is_not_known_are_not_compared():

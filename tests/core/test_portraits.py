@@ -157,3 +157,10 @@ def test_one_type_has_nothing_that_sets_it_apart():
     (only,) = type_portraits(rankings, policies, np.ones((1, 1)), np.ones(1))
     assert only.sets_apart == ()
     assert only.pairs[0].contrast == pytest.approx(1.0)
+
+
+def test_wishes_too_faint_to_matter_are_not_told():
+    """Utilities 0.08 and 0 lie 0.04 from their mean, below 0.05."""
+    rankings = panel(2)
+    policies = LogLinearPolicies(build_features(rankings, "items"), np.array([[0.08, 0.0]]), 0.0)
+    assert type_portraits(rankings, policies, np.ones((1, 1)), np.ones(1))[0].wishes == ()
