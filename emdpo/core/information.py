@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.linalg import block_diag, eigvalsh
 from scipy.sparse import csr_array
+from threadpoolctl import threadpool_limits
 
 from emdpo.core.em import ObservedObjective
 
@@ -64,23 +65,20 @@ def observed_information(state: EMState[LogLinearPolicies], rankings: Rankings) 
         gradient[: len(by_prior)] -= by_prior
         return gradient @ basis
 
-    hessian = np.stack(
-        [
-            likelihood_gradient(point + STEP * direction)
-            - likelihood_gradient(point - STEP * direction)
-            for direction in basis.T
-        ]
-    ) / (2 * STEP)
+    with threadpool_limits(1):
+        forward = [likelihood_gradient(point + STEP * direction) for direction in basis.T]
+        backward = [likelihood_gradient(point - STEP * direction) for direction in basis.T]
+    hessian = (np.stack(forward) - np.stack(backward)) / (2 * STEP)
     smallest = eigvalsh(-(hessian + hessian.T) / 2)[0]
     return Information(float(smallest), n_parameters)
 
 
 def free_directions(rankings: Rankings, features: FeatureSet) -> NDArray[np.float64]:
     """Return an orthonormal basis (D, d) of the theta that change some ranking's likelihood."""
-    gram = _item_gram(rankings, features) if features.codes is not None else None
-    if gram is None:
-        gram = _matrix_gram(rankings, features)
-    values, vectors = np.linalg.eigh(gram)
+    with threadpool_limits(1):  # products are short: a second thread costs more than it brings
+        items = features.codes is not None
+        gram = _item_gram(rankings, features) if items else _matrix_gram(rankings, features)
+        values, vectors = np.linalg.eigh(gram)
     return vectors[:, values > 1e-9 * max(values[-1], 1e-300)]
 
 
