@@ -136,4 +136,4 @@ def test_damaged_content_is_one_line(bundle, tmp_path, name, content):
     broken = replaced(bundle, tmp_path / "broken.zip", name, content)
     with pytest.raises(RunError, match="the bundle") as refused:
         unpack(broken, tmp_path / "run")
-    assert "\n" not in str(refused.value) and str(tmp_path.root) not in str(refused.value)
+    assert "\n" not in str(refused.value) and "bundle-" not in str(refused.value)

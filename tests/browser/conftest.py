@@ -1,0 +1,94 @@
+"""A server and a real Chromium, for tests that see what a visitor sees."""
+
+from __future__ import annotations
+
+import shutil
+
+import pytest
+
+sync_api = pytest.importorskip("playwright.sync_api")
+pytest.importorskip("gradio")
+
+CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
+
+HARMLESS = ("favicon", "manifest.json", "net::ERR_ABORTED", "AbortError", "Connection errored out")
+"""Said by Gradio's own script, the last three when a reload cuts its event stream."""
+
+
+@pytest.fixture(scope="package")
+def place(tmp_path_factory):
+    from emdpo.ui.workplace import Workplace
+
+    place = Workplace(tmp_path_factory.mktemp("home"))
+    yield place
+    place.close()
+
+
+@pytest.fixture(scope="package")
+def address(place):
+    from emdpo.ui.app import build_app, launch_settings
+
+    app = build_app(place)
+    _, address, _ = app.launch(
+        server_name="127.0.0.1", prevent_thread_lock=True, quiet=True, **launch_settings()
+    )
+    yield address
+    app.close()
+
+
+@pytest.fixture(scope="package")
+def demo_run(place):
+    """Return the run id of the fitted demo."""
+    import time
+
+    from emdpo.ui.results import fit_demo
+
+    _, run_id, _ = fit_demo(place)
+    limit = time.monotonic() + 60
+    while place.status(run_id).state.is_active and time.monotonic() < limit:
+        time.sleep(0.1)
+    return run_id
+
+
+@pytest.fixture(scope="package")
+def browser():
+    if CHROMIUM is None:
+        pytest.skip("no chromium on this machine (apt-get install chromium)")
+    with sync_api.sync_playwright() as playwright:
+        browser = playwright.chromium.launch(
+            executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage"]
+        )
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(browser, address):
+    """Yield the opened page; fail on any console error, dialog or request to another host."""
+    context = browser.new_context(viewport={"width": 1280, "height": 900})
+    page = context.new_page()
+    page.set_default_timeout(20_000)
+    complaints: list[str] = []
+    page.on("console", lambda m: complaints.append(m.text) if m.type == "error" else None)
+    page.on("pageerror", lambda error: complaints.append(str(error)))
+    page.on("dialog", lambda dialog: (complaints.append("a dialog"), dialog.dismiss()))
+    page.on("request", lambda r: None if is_own(r.url, address) else complaints.append(r.url))
+    page.goto(address)
+    page.wait_for_selector("#load-demo")
+    yield page
+    context.close()
+    assert [c for c in complaints if not any(word in c for word in HARMLESS)] == []
+
+
+def is_own(url: str, address: str) -> bool:
+    return url.startswith((address, "data:", "blob:"))
+
+
+@pytest.fixture
+def tab(page):
+    """Return a function that opens a tab by its name."""
+
+    def click(name):
+        page.get_by_role("tab", name=name).first.click()
+
+    return click
