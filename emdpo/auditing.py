@@ -10,7 +10,7 @@ import pandas as pd
 
 from emdpo import files
 from emdpo.core.audit import KINDS, Audit, AuditConfig, audit_types
-from emdpo.core.errors import EmdpoError
+from emdpo.core.errors import EmdpoError, RunError
 
 if TYPE_CHECKING:
     from emdpo.fitting import Fit
@@ -59,12 +59,18 @@ def audit(fit: Fit, groups: Sequence[str] | None = None, **settings: Any) -> Aud
 
 
 def save_audit(result: Audit, run: str | Path) -> Path:
-    """Write audit/audit.json and its CSVs into a run folder and return the audit's folder."""
+    """Write audit/audit.json and its CSVs into a run folder and return the audit's folder.
+
+    Raises RunError if the folder cannot be written to.
+    """
     folder = Path(run) / "audit"
-    files.write_csv(folder / "types.csv", type_table(result))
-    files.write_csv(folder / "groups.csv", group_table(result))
-    files.write_csv(folder / "regret_matrix.csv", matrix_table(result))
-    files.write_json(folder / "audit.json", result.to_dict())
+    try:
+        files.write_csv(folder / "types.csv", type_table(result))
+        files.write_csv(folder / "groups.csv", group_table(result))
+        files.write_csv(folder / "regret_matrix.csv", matrix_table(result))
+        files.write_json(folder / "audit.json", result.to_dict())
+    except OSError as error:
+        raise RunError(f"{folder}: cannot be written to ({error.strerror})") from None
     return folder
 
 

@@ -41,7 +41,7 @@ def select(
     Raises
     ------
     EmdpoError
-        K out of range, or a setting out of range.
+        K out of range, a setting out of range, or fewer than two rankings.
 
     Examples
     --------
@@ -54,8 +54,10 @@ def select(
     if not numbers:
         raise EmdpoError("n_types must name at least one number of types")
     panel = rankings.fitted()
-    check_n_types(max(numbers), panel)
-    check_n_types(min(numbers), panel)
+    for number in numbers:
+        check_n_types(number, panel)
+    if panel.n_rankings < 2:
+        raise EmdpoError(f"{panel.n_rankings} rankings, none to hold out; it takes 2")
     default = FitConfig(n_types=1)
     settings = FitConfig(
         n_types=max(numbers),

@@ -25,12 +25,15 @@ if TYPE_CHECKING:
 
 DONE, FAILED, BAD_INPUT = 0, 1, 2
 
+MOST_NUMBERS = 1000
+"""Numbers of types that one `select` tries."""
+
 
 class _Parser(argparse.ArgumentParser):
     """Reports a usage error as one line."""
 
     def error(self, message: str) -> NoReturn:
-        _say(f"error: {message} (see {self.prog} --help)", sys.stderr)
+        _say(f"error: {' '.join(message.split())} (see {self.prog} --help)", sys.stderr)
         sys.exit(BAD_INPUT)
 
 
@@ -156,13 +159,15 @@ def _numbers(text: str) -> list[int]:
     try:
         if ":" in text:
             first, last = map(int, text.split(":"))
-            numbers = list(range(first, last + 1))
+            numbers = list(range(first, min(last + 1, first + MOST_NUMBERS + 1)))
         else:
             numbers = [int(part) for part in text.split(",")]
     except ValueError:
         numbers = []
     if not numbers or min(numbers) < 1:
         raise argparse.ArgumentTypeError(f"expected A:B with 1 <= A <= B, got {text!r}")
+    if len(numbers) > MOST_NUMBERS:
+        raise argparse.ArgumentTypeError(f"expected at most {MOST_NUMBERS} numbers, got {text!r}")
     return numbers
 
 
@@ -282,9 +287,9 @@ def _audit(options: argparse.Namespace) -> int:
 
 def _write(target: str, write: Any) -> None:
     path = Path(target)
-    if path.is_dir() or not path.parent.is_dir():
-        raise EmdpoError(f"{target}: not a file in an existing folder")
     try:
+        if path.is_dir() or not path.parent.is_dir():
+            raise EmdpoError(f"{target}: not a file in an existing folder")
         write(path)
     except OSError as error:
         raise EmdpoError(f"{target}: cannot be written ({error.strerror})") from None

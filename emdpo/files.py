@@ -124,7 +124,7 @@ def sha256(path: Path) -> str:
 
 def remove_unfinished(folder: Path) -> None:
     """Remove the temporary files that a killed process has left in a folder."""
-    if folder.is_dir():
+    if exists(folder):
         for path in folder.iterdir():
             if _TEMPORARY.fullmatch(path.name):
                 path.unlink(missing_ok=True)

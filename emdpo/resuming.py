@@ -87,7 +87,7 @@ def _clear_state(run: Path) -> None:
     state = run / STATE
     for folder in (run, run / "data", run / "policy", state):
         files.remove_unfinished(folder)
-    if state.is_dir():
+    if files.exists(state):
         _identity(run).unlink(missing_ok=True)  # last to be written, first to go
         for path in state.glob("restart-*.json"):
             path.unlink()

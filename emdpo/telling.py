@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import TYPE_CHECKING
+
+import pandas as pd
 
 from emdpo.core.features import describe_preferences
 
@@ -52,8 +55,9 @@ def selection_text(selection: Selection) -> str:
     ]
     formats = {"held_out": "{:.4f}", "held_out_se": "{:.4f}", "bic": "{:.1f}"}
     formats["restart_agreement"] = "{:.2f}"
-    formatters = {name: form.format for name, form in formats.items()}
-    text = table.to_string(index=False, formatters=formatters, na_rep="-")
+    for name, form in formats.items():
+        table[name] = ["-" if pd.isna(value) else form.format(value) for value in table[name]]
+    text = table.to_string(index=False)
     note = "held_out: nats per ranking; held_out_se: of the difference to the best K"
     return f"{text}\n{note}\nrecommended: {selection.reason}"
 
@@ -65,17 +69,23 @@ def audit_text(result: Audit, run: str | Path) -> str:
     ]
     worst, mean = result.worst("share"), result.mean("share")
     for rule in result.rules:
-        lines.append(f"{rule:<12}{worst[rule]:>12.0%}{mean[rule]:>9.0%}")
+        lines.append(f"{rule:<12}{_percent(worst[rule]):>12}{_percent(mean[rule]):>9}")
     for rule in ("pooled", "mixture", "consensus"):
         group = max(result.groups, key=lambda group: group.regret["share"][rule], default=None)
         if group is not None:
             low, high = group.interval["share"][rule]
             lines.append(
                 f"worst group under {rule}: {group.attribute} = {group.value} (n = {group.n}) at "
-                f"{group.regret['share'][rule]:.0%} (95% interval {low:.0%} to {high:.0%})"
+                f"{_percent(group.regret['share'][rule])} "
+                f"({result.config.confidence:.0%} interval {_percent(low)} to {_percent(high)})"
             )
     if result.suppressed:
         few = result.config.min_group
         lines.append(f"{len(result.suppressed)} groups under {few} users are not shown")
     lines.append(f"audit folder: {Path(run) / 'audit'}")
     return "\n".join(lines)
+
+
+def _percent(share: float) -> str:
+    """Return a share in percent; a dash where there is none (a type without preferences)."""
+    return f"{share:.0%}" if math.isfinite(share) else "-"

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+import pandas as pd
 
 from emdpo.core.aggregation import rule_policies
 from emdpo.core.errors import EmdpoError
@@ -15,7 +16,6 @@ from emdpo.core.json_values import plain
 from emdpo.core.regret import RegretTable, average_prompts, prompt_regret
 
 if TYPE_CHECKING:
-    import pandas as pd
     from numpy.typing import NDArray
 
 KINDS = ("plain", "kl", "share")
@@ -39,11 +39,13 @@ class AuditConfig:
     confidence: float = 0.95
     """Of the percentile intervals, in (0, 1)."""
     seed: int = 0
-    """Of the resampling."""
+    """Of the resampling, >= 0."""
 
     def __post_init__(self) -> None:
         if self.min_group < 1 or self.n_bootstrap < 1:
             raise EmdpoError("min_group and n_bootstrap must be at least 1")
+        if self.seed < 0:
+            raise EmdpoError(f"seed must be at least 0, got {self.seed}")
         if not 0 < self.confidence < 1:
             raise EmdpoError(f"confidence must be between 0 and 1, got {self.confidence}")
 
@@ -233,8 +235,8 @@ def _audit_groups(
     groups: list[GroupRegret] = []
     suppressed: list[SuppressedGroup] = []
     for attribute in attributes.columns:
-        known = attributes[attribute].where(attributes[attribute].notna(), NOT_KNOWN).astype(str)
-        values, code = np.unique(known.to_numpy(object).astype(str), return_inverse=True)
+        known = attributes[attribute].where(attributes[attribute].notna(), NOT_KNOWN)
+        code, values = pd.factorize(known.to_numpy(object), sort=True)
         for index, value in enumerate(values):
             members = responsibilities[code == index]
             if len(members) < config.min_group:

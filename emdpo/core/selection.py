@@ -98,7 +98,8 @@ def select_types(
     for n_types in numbers:
         by_user = np.zeros(rankings.n_users)
         for fold in range(config.n_folds):
-            by_user += _predictive(rankings, features, n_types, folds == fold, config)
+            if (folds == fold).any():
+                by_user += _predictive(rankings, features, n_types, folds == fold, config)
             done = _report(progress, done, steps)
         predictive.append(by_user)
         whole = _fit(rankings, features, n_types, config.restarts, config)
