@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
+from emdpo.core.audit import occupied_types
 from emdpo.core.checks import check_n_types
 from emdpo.core.em import EMConfig, Monitor, StopReason, TraceRow
 from emdpo.core.errors import EmdpoError, NotIdentifiableError
@@ -129,8 +130,8 @@ class Fit:
     @property
     def empty_types(self) -> tuple[int, ...]:
         """Numbers (from 1) of types that hold less than half a user: the data support fewer."""
-        n_users = self.rankings.n_users
-        return tuple(k + 1 for k in range(self.n_types) if self.weights[k] * n_users < 0.5)
+        held = occupied_types(self.weights, self.rankings.n_users)
+        return tuple(int(k) + 1 for k in np.flatnonzero(~held))
 
     def save(self, folder: str | Path) -> Path:
         """Write the run folder (DESIGN section 5) and return its path."""

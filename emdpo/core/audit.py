@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from emdpo.core.aggregation import rule_policies
+from emdpo.core.aggregation import RulePolicy, rule_policies
 from emdpo.core.errors import EmdpoError
 from emdpo.core.json_values import plain
-from emdpo.core.regret import RegretTable, average_prompts, prompt_regret
+from emdpo.core.regret import RegretTable, average_prompts, log_policies, prompt_regret
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 KINDS = ("plain", "kl", "share")
 """Plain regret (raw), KL regret, and plain regret as a share of the type's own gain."""
+
+EMPTY_TYPE = 0.5
+"""A type that holds fewer users than this is empty: no rule protects it, no figure counts it."""
 
 NOT_KNOWN = "not known"
 """The group of users whose attribute is missing."""
@@ -103,13 +106,23 @@ class Audit:
         """K."""
         return len(self.prevalence)
 
+    @property
+    def occupied(self) -> NDArray[np.bool_]:
+        """(K,) false for a type without users."""
+        return occupied_types(self.prevalence, self.n_users)
+
     def worst(self, kind: str) -> dict[str, float]:
-        """Return the largest regret over types by rule."""
-        return {rule: float(np.max(values)) for rule, values in self.regret[kind].items()}
+        """Return the largest regret over types that have users, by rule."""
+        held = self.occupied
+        return {rule: float(np.max(values[held])) for rule, values in self.regret[kind].items()}
 
     def mean(self, kind: str) -> dict[str, float]:
         """Return the regret averaged over types by their weights, by rule."""
-        return {rule: float(self.prevalence @ values) for rule, values in self.regret[kind].items()}
+        held = self.occupied
+        return {
+            rule: float(self.prevalence[held] @ values[held])
+            for rule, values in self.regret[kind].items()
+        }
 
     def to_dict(self) -> dict[str, Any]:
         """Return audit.json (DESIGN section 5) as JSON values; null for what does not exist."""
@@ -166,14 +179,15 @@ def audit_types(
     responsibilities : (N, K)
         Posterior of each user.
     prevalence : (K,)
-        Type weights.
+        Type weights. Types without users are left out of every rule, of worst and of mean.
     beta : float
         DPO inverse temperature, > 0.
     attributes : (N rows)
         One text column per attribute to audit; None = not known.
     """
     prompt = np.unique(prompt, return_inverse=True)[1]
-    rules, gaps = rule_policies(scores, pooled_scores, prevalence, prompt, beta)
+    occupied = occupied_types(prevalence, len(responsibilities))
+    rules, gaps = _rules(scores, pooled_scores, prevalence, prompt, beta, occupied)
     names = tuple(rules)
     policies = np.stack([rule.policy for rule in rules.values()])  # (J, A)
     by_prompt = prompt_regret(scores, policies, prompt, beta)
@@ -182,7 +196,9 @@ def audit_types(
     n_types = len(scores)
     n_prompts = int(prompt.max()) + 1
     matrix_draws = _prompt_bootstrap(by_prompt.plain[:, :n_types], config, rng)
-    groups, suppressed = _audit_groups(names, table, responsibilities, attributes, config, rng)
+    groups, suppressed = _audit_groups(
+        names, _without(table, ~occupied), responsibilities, attributes, config, rng
+    )
     return Audit(
         rules=names,
         n_users=len(responsibilities),
@@ -200,6 +216,56 @@ def audit_types(
         suppressed=suppressed,
         config=config,
     )
+
+
+def occupied_types(prevalence: NDArray[np.float64], n_users: int) -> NDArray[np.bool_]:
+    """Return which types hold at least half a user, (K,); the largest always counts."""
+    held = prevalence * n_users >= EMPTY_TYPE
+    held[np.argmax(prevalence)] = True
+    return held
+
+
+def _rules(
+    scores: NDArray[np.float64],
+    pooled_scores: NDArray[np.float64],
+    prevalence: NDArray[np.float64],
+    prompt: NDArray[np.int64],
+    beta: float,
+    occupied: NDArray[np.bool_],
+) -> tuple[dict[str, RulePolicy], Mapping[str, float]]:
+    """Return `rule_policies` of the occupied types, with an empty type's own policy in its place.
+
+    A rule must not bend everybody's policy to protect a type that nobody belongs to.
+    """
+    shares = prevalence[occupied] / prevalence[occupied].sum()
+    rules, gaps = rule_policies(scores[occupied], pooled_scores, shares, prompt, beta)
+    if occupied.all():
+        return rules, gaps
+    own = np.exp(log_policies(scores, prompt, beta))
+    named = {f"type-{k + 1}": RulePolicy(own[k], np.eye(len(own))[k]) for k in range(len(own))}
+    for name, rule in rules.items():
+        if not name.startswith("type-"):
+            named[name] = rule._replace(weights=_spread_out(rule.weights, occupied))
+    return named, gaps
+
+
+def _spread_out(
+    weights: NDArray[np.float64] | None, occupied: NDArray[np.bool_]
+) -> NDArray[np.float64] | None:
+    """Return weights on all K types, 0 on the empty ones."""
+    if weights is None:
+        return None
+    everywhere = np.zeros(len(occupied))
+    everywhere[occupied] = weights
+    return everywhere
+
+
+def _without(table: RegretTable, empty: NDArray[np.bool_]) -> RegretTable:
+    """Return the regrets with 0 for empty types, whose share may not exist."""
+    kinds = {kind: values.copy() for kind, values in _by_kind(table).items()}
+    for values in kinds.values():
+        values[empty] = 0.0
+    return replace(table, **kinds)
 
 
 def _by_kind(table: RegretTable) -> dict[str, NDArray[np.float64]]:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
+from emdpo.core.audit import occupied_types
 from emdpo.core.em import EMConfig, user_log_likelihoods
 from emdpo.core.information import free_directions
 from emdpo.core.json_values import plain
@@ -26,9 +27,6 @@ WITHIN_USERS_SHARE = 0.5
 
 EQUAL = 1e-3
 """Held-out nats per ranking below which two K predict equally well."""
-
-EMPTY_SHARE_OF_USER = 0.5
-"""A type that holds fewer users than this is empty, and its K is not recommended."""
 
 
 @dataclass(frozen=True)
@@ -191,42 +189,38 @@ def _recommend(
     table: pd.DataFrame, predictive: NDArray[np.float64], n_rankings: int, held_out: str
 ) -> Selection:
     totals = predictive.sum(axis=1)  # (rows,)
-    best = int(totals.argmax())
+    n_users = predictive.shape[1]
+    eligible = np.array([occupied_types(np.array(w), n_users).all() for w in table["weights"]])
+    best = int(np.where(eligible, totals, -np.inf).argmax())
     gap = predictive[best] - predictive  # (rows, N)
-    n_users = gap.shape[1]
     error = gap.std(axis=1, ddof=min(1, n_users - 1)) * np.sqrt(n_users)
-    occupied = np.array(
-        [min(weights) * n_users >= EMPTY_SHARE_OF_USER for weights in table["weights"]]
-    )
     near = gap.sum(axis=1) <= np.maximum(error, EQUAL * n_rankings)
-    chosen = int(np.flatnonzero(near & occupied)[0]) if (near & occupied).any() else 0
+    chosen = int(np.flatnonzero(near & eligible)[0])
     table.insert(1, "held_out", totals / n_rankings)
     table.insert(2, "held_out_se", error / n_rankings)
     table["recommended"] = np.arange(len(table)) == chosen
     return Selection(
         table=table,
-        n_types=int(table["n_types"][chosen]),
+        n_types=table["n_types"].tolist()[chosen],
         reason=_reason(table, best, chosen, held_out),
         held_out=held_out,
     )
 
 
 def _reason(table: pd.DataFrame, best: int, chosen: int, held_out: str) -> str:
-    k, k_best = table["n_types"][chosen], table["n_types"][best]
-    per_ranking = table["held_out"]
-    parts = [
-        f"K = {k} predicts held-out rankings ({held_out}) at {per_ranking[chosen]:.4f} nats each"
-    ]
+    numbers, scores = table["n_types"].tolist(), table["held_out"].tolist()
+    k = numbers[chosen]
+    parts = [f"K = {k} predicts held-out rankings ({held_out}) at {scores[chosen]:.4f} nats each"]
     if chosen == best:
-        parts.append("the best of all K tried")
+        parts.append("the best of all K tried that leave no type empty")
     else:
-        margin = max(table["held_out_se"][chosen], EQUAL)
+        margin = max(table["held_out_se"].tolist()[chosen], EQUAL)
         parts.append(
             f"within {margin:.4f} (one standard error, at least {EQUAL}) of the best, "
-            f"K = {k_best} at {per_ranking[best]:.4f}, with fewer types"
+            f"K = {numbers[best]} at {scores[best]:.4f}, with fewer types"
         )
     if k > 1:
-        parts.append(f"one type for all reaches {per_ranking[0]:.4f}")
-    by_bic = table["n_types"][int(table["bic"].argmin())]
+        parts.append(f"one type for all reaches {scores[0]:.4f}")
+    by_bic = numbers[int(table["bic"].argmin())]
     parts.append("BIC agrees" if by_bic == k else f"BIC would choose K = {by_bic}")
     return "; ".join(parts) + "."
