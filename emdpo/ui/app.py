@@ -66,10 +66,10 @@ def _remember(app: gr.Blocks, place: Workplace, session: Session, strip: gr.HTML
     """Connect the ids of the page with its browser, its address and the strip on top."""
     ids = [session.data_id, session.run_id, session.choice_id]
 
-    def begin(mine: Any, request: gr.Request) -> tuple[str, str, str]:
-        return attach(place, mine, request)
+    def begin(mine: Any, data: str, run: str, choice: str, request: gr.Request) -> list[Any]:
+        return attach(place, mine, (data, run, choice), request.query_params.get("run"))
 
-    app.load(begin, session.mine, ids, **PRIVATE)
+    app.load(begin, [session.mine, *ids], ids, **PRIVATE)
     changes = [state.change for state in ids]
     gr.on(changes, remember, [session.mine, *ids], session.mine, **PRIVATE)
     session.mine.change(None, session.mine, js=SHOW_RUN_IN_ADDRESS, **PRIVATE)

@@ -25,6 +25,8 @@ class FitForm:
 
     n_types: gr.Slider
     suggest: gr.Button
+    suggestion: gr.HTML
+    """State and outcome of a suggestion."""
     settings: list[Any]
     """features, beta, l2, restarts, max_iter, seed, force: in the order of `config_of`."""
 
@@ -46,6 +48,7 @@ def fit_form() -> FitForm:
         elem_id="n-types",
     )
     suggest = gr.Button("Suggest a number", size="sm", interactive=False, elem_id="suggest")
+    suggestion = gr.HTML(elem_id="suggestion")
     quality = gr.Radio(
         list(PRESETS),
         value="Normal",
@@ -57,7 +60,7 @@ def fit_form() -> FitForm:
     quality.change(
         lambda name: PRESETS[name], quality, settings[3], queue=False, api_visibility="private"
     )
-    return FitForm(n_types, suggest, settings)
+    return FitForm(n_types, suggest, suggestion, settings)
 
 
 def _advanced() -> list[Any]:

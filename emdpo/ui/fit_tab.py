@@ -18,6 +18,9 @@ from emdpo.ui.workplace import Workplace
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 QUIET: dict[str, Any] = {**PRIVATE, "show_progress": "hidden"}
 
+ONE_BY_ONE: dict[str, Any] = {**QUIET, "concurrency_id": "watch", "concurrency_limit": 1}
+"""Looks at jobs follow one another, so that what an earlier one saw is never shown after it."""
+
 
 @dataclass(frozen=True)
 class FitTab:
@@ -33,7 +36,6 @@ class FitTab:
     trace: gr.Plot
     weights: gr.Plot
     config: gr.HTML
-    suggestion: gr.HTML
     selection_figure: gr.Plot
     selection_table: gr.Dataframe
     history: gr.Dataframe
@@ -46,7 +48,12 @@ class FitTab:
         """What `fit_events.watch` writes after the session's part, in its order."""
         run = [self.state, self.trace, self.weights, self.config]
         buttons = [self.stop, self.resume]
-        choice = [self.suggestion, self.selection_figure, self.selection_table, self.form.n_types]
+        choice = [
+            self.form.suggestion,
+            self.selection_figure,
+            self.selection_table,
+            self.form.n_types,
+        ]
         return [*run, *buttons, *choice]
 
 
@@ -76,14 +83,17 @@ def _lay_out() -> FitTab:
             trace = gr.Plot(label="Log-likelihood", show_label=False, visible=False)
             weights = gr.Plot(label="Weights", show_label=False, visible=False)
             config = gr.HTML()
-    suggestion = gr.HTML(elem_id="suggestion")
     with gr.Row(equal_height=False):
         figure = gr.Plot(label="How many types?", show_label=False, visible=False)
         table = gr.Dataframe(
-            label="Each number of types tried", interactive=False, datatype="str", visible=False
+            label="Each number of types tried",
+            interactive=False,
+            datatype="str",
+            wrap=True,
+            visible=False,
         )
     parts = (form, note, demo, start, stop, resume, state, trace, weights, config)
-    return FitTab(*parts, suggestion, figure, table, *_runs())
+    return FitTab(*parts, figure, table, *_runs())
 
 
 def _runs() -> tuple[gr.Dataframe, gr.Dropdown, gr.DownloadButton, gr.UploadButton]:
@@ -118,11 +128,14 @@ def _connect(place: Workplace, session: Session, tab: FitTab) -> None:
         "fn": partial(watching, None),
         "inputs": [run_id, choice_id],
         "outputs": [*session.watched, *tab.watched],
-        **QUIET,
+        **ONE_BY_ONE,
     }
     tab.start.click(partial(events.start_fit, place), settings, [run_id, tab.note], **PRIVATE)
     tab.form.suggest.click(
-        partial(events.start_selection, place), settings, [choice_id, tab.suggestion], **PRIVATE
+        partial(events.start_selection, place),
+        settings,
+        [choice_id, tab.form.suggestion],
+        **PRIVATE,
     )
     tab.stop.click(partial(events.stop, place), [run_id, choice_id], tab.note, **PRIVATE).then(
         **look
@@ -133,8 +146,8 @@ def _connect(place: Workplace, session: Session, tab: FitTab) -> None:
         watching,
         [session.seen, run_id, choice_id],
         [*session.watched, *tab.watched],
-        concurrency_limit=None,
-        **QUIET,
+        trigger_mode="once",
+        **ONE_BY_ONE,
     )
     tab.runs.input(lambda chosen: chosen or "", tab.runs, run_id, **PRIVATE)
     tab.upload.upload(partial(events.open_bundle, place), tab.upload, [run_id, tab.note], **PRIVATE)

@@ -71,15 +71,19 @@ def _ids(value: Any) -> list[str]:
     return [item for item in value if is_id(item)] if isinstance(value, list) else []
 
 
-def attach(place: Workplace, mine: Any, request: gr.Request) -> tuple[str, str, str]:
-    """Return the ids to begin with: of ?run=, or of this browser's last visit, if still there."""
+def attach(
+    place: Workplace, mine: Any, present: tuple[str, str, str], wanted: str | None
+) -> list[Any]:
+    """Return the ids to begin with: `wanted`, or of this browser's last visit, if still there.
+
+    What the visitor has loaded or started since the page came (`present`) is left as it is.
+    """
     mine = mine if isinstance(mine, dict) else {}
-    wanted = (request.query_params or {}).get("run") or mine.get("run")
-    run = status_or_none(place, wanted) if is_id(wanted) else None
-    choice = mine.get("choice")
-    choice_is_there = is_id(choice) and status_or_none(place, str(choice)) is not None
-    return (
-        str(mine.get("data")) if place.has_data(mine.get("data")) else "",
-        run.job_id if run else "",
-        str(choice) if choice_is_there else "",
+    run, choice = wanted or mine.get("run"), mine.get("choice")
+    found = (
+        mine.get("data") if place.has_data(mine.get("data")) else None,
+        run if is_id(run) and status_or_none(place, str(run)) else None,
+        choice if is_id(choice) and status_or_none(place, str(choice)) else None,
     )
+    pairs = zip(present, found, strict=True)
+    return [gr.skip() if now or then is None else then for now, then in pairs]

@@ -269,14 +269,18 @@ def test_a_browser_remembers_ids_and_nothing_else(demo_run):
 
 @pytest.mark.parametrize("wanted", [None, "../..", "a" * 22])
 def test_a_page_attaches_to_its_last_run(place, demo_run, wanted):
-    class Request:
-        query_params = {} if wanted is None else {"run": wanted}
-
     data_id, run_id = demo_run
     mine = {"data": data_id, "run": run_id, "runs": [run_id]}
-    found = session.attach(place, mine, Request())  # type: ignore[arg-type]
-    assert found == (data_id, run_id if wanted is None else "", "")
-    assert session.attach(place, "nonsense", Request()) == ("", "", "")  # type: ignore[arg-type]
+    data, run, choice = session.attach(place, mine, ("", "", ""), wanted)
+    assert data == data_id and is_skip(choice)
+    assert run == run_id if wanted is None else is_skip(run)
+    assert all(map(is_skip, session.attach(place, "nonsense", ("", "", ""), wanted)))
+
+
+def test_a_page_that_attaches_late_keeps_what_was_loaded_meanwhile(place, demo_run):
+    data_id, run_id = demo_run
+    mine = {"data": data_id, "run": run_id}
+    assert all(map(is_skip, session.attach(place, mine, ("x", "y", "z"), run_id)))
 
 
 def test_the_strip_names_data_and_run(place, demo_run):
