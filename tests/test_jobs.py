@@ -17,6 +17,7 @@ from emdpo.fitting import FitConfig
 from emdpo.jobs import JobInput, Jobs, JobState, folder_of, result_of
 from emdpo.jobs import registry as registry_module
 from emdpo.jobs.children import child_command, is_alive
+from emdpo.jobs.folder import write_about, write_end
 from emdpo.jobs.progress import ProgressReader, ProgressReaders
 from emdpo.runs import load_fit
 
@@ -123,6 +124,19 @@ def test_a_killed_child_is_interrupted_and_goes_on(jobs, tmp_path):
     assert wait(jobs, job_id, ended).state is JobState.DONE
 
 
+def test_what_is_not_for_people_stays_in_the_log(tmp_path):
+    """A child that ended with code 1 and a traceback: a log id, not the traceback."""
+    jobs = Jobs(tmp_path)
+    folder = tmp_path / ("a" * 22)
+    write_about(folder, "fit", "x", {})
+    for stderr in ("Traceback: secret", "error: unexpected KeyError: secret"):
+        (folder / "job" / "stderr").write_text(stderr)
+        write_end(folder, 1, stopped=False)
+        status = jobs.status(folder.name)
+        assert (status.state, status.can_resume) == (JobState.FAILED, False)
+        assert status.message == "something went wrong (log aaaaaa)"
+
+
 @pytest.mark.usefixtures("sleepers")
 def test_one_runs_and_the_others_wait_in_line(tmp_path):
     jobs = Jobs(tmp_path, queue_length=2)
@@ -217,7 +231,8 @@ def test_nothing_that_a_visitor_types_reaches_the_command_line(tmp_path):
 def test_a_choice_of_the_number_of_types_ends_with_a_selection(jobs):
     job_id = jobs.start_selection(CLASSROOM, largest=2, restarts=2)
     status = wait(jobs, job_id, ended)
-    assert status.state is JobState.DONE, status.message
+    log = (folder_of(jobs.home, job_id) / "job" / "stderr").read_text()
+    assert status.state is JobState.DONE, status.message + log
     assert status.progress.steps[0] == status.progress.steps[1]
     held = json.loads(result_of(jobs.home, job_id).read_text())
     assert [row["n_types"] for row in held["table"]] == [1, 2]

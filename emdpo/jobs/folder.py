@@ -146,11 +146,13 @@ def job_state(folder: Path, kind: str, place: int | None) -> tuple[JobState, str
 
 
 def _ended_without_result(folder: Path) -> tuple[JobState, str, bool]:
-    end = folder / "job" / "end.json"
-    if end.exists() and files.read_json(end)["stopped"]:
+    path = folder / "job" / "end.json"
+    end = files.read_json(path) if path.exists() else {"exit_code": None, "stopped": False}
+    if end["stopped"]:
         return JobState.STOPPED, "before there was a result", False
-    message = _error_line(folder)
-    if message.startswith("unexpected "):  # the details stay in the folder's stderr
+    message, by_itself = _error_line(folder), (end["exit_code"] or 0) > 0
+    if message.startswith("unexpected ") or (by_itself and not message):
+        # The details stay in the folder's stderr.
         return JobState.FAILED, f"something went wrong (log {folder.name[:6]})", False
     if message:
         return JobState.FAILED, message, False

@@ -64,6 +64,16 @@ def fit_form() -> FitForm:
 
 
 def _advanced() -> list[Any]:
+    model, search = _model_settings(), _search_settings()
+    force = gr.Checkbox(
+        False,
+        label="Force",
+        info="Fit even where the data cannot tell types apart (one pair per user).",
+    )
+    return [*model, *search, force]
+
+
+def _model_settings() -> list[Any]:
     features = gr.Dropdown(
         ["auto", "items", "text", "columns"],
         value=DEFAULT.features,
@@ -83,6 +93,10 @@ def _advanced() -> list[Any]:
             info="Pull of every taste towards none, 0 or more.",
             min_width=130,
         )
+    return [features, beta, l2]
+
+
+def _search_settings() -> list[Any]:
     with gr.Row():
         restarts = gr.Number(
             DEFAULT.restarts,
@@ -105,12 +119,7 @@ def _advanced() -> list[Any]:
             info="Same seed, same result.",
             min_width=130,
         )
-    force = gr.Checkbox(
-        False,
-        label="Force",
-        info="Fit even where the data cannot tell types apart (one pair per user).",
-    )
-    return [features, beta, l2, restarts, max_iter, seed, force]
+    return [restarts, max_iter, seed]
 
 
 def config_of(

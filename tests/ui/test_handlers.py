@@ -317,3 +317,18 @@ def test_the_classroom_example_is_read_in_its_wide_form(place):
     data = place.data(place.add_demo("classroom.csv", "classroom"))
     assert data.layout.form.is_wide and data.rankings.n_users == 24
     assert demo_file("classroom.csv").exists()
+
+
+def test_a_suggestion_sets_the_number_of_types_and_shows_why(place, wait_for):
+    data_id = place.add_demo("classroom.csv", "classroom")
+    choice_id, told = fit_events.start_selection(place, data_id, 3, *FORM[:3], 1, 200, 0, False)
+    assert "line-good" in told
+    assert wait_for(place, choice_id).state is JobState.DONE
+    words, figure, table, n_types = fit_events.watch(place, None, "", choice_id)[-4:]
+    assert words.count("Suggested:") == 1 and f"{n_types} types" in words
+    assert figure.visible and table.visible and n_types == place.selection(choice_id).n_types
+
+
+def test_going_on_with_what_cannot_is_one_line(place, demo_run):
+    assert "only an interrupted or stopped fit" in fit_events.resume(place, demo_run[1])
+    assert not fit_events.watch(place, None, demo_run[1], "")[8].visible
