@@ -53,21 +53,28 @@ def audit(fit: Fit, groups: Sequence[str] | None = None, **settings: Any) -> Aud
         responsibilities=fit.responsibilities,
         prevalence=fit.weights,
         beta=fit.config.beta,
-        attributes=fit.rankings.users[chosen],
+        attributes=fit.rankings.users.loc[:, chosen],
         config=AuditConfig(**settings),
     )
 
 
-def save_audit(result: Audit, run: str | Path) -> Path:
-    """Write audit/audit.json and its CSVs into a run folder and return the audit's folder.
+def save_audit(result: Audit, run: str | Path, page: str | None = None) -> Path:
+    """Write audit/audit.json, its CSVs and, if given, report.html into a run folder.
 
-    Raises RunError if the folder cannot be written to.
+    Returns the audit's folder. `page` is what `report.audit_page` returns.
+
+    Raises
+    ------
+    RunError
+        The folder cannot be written to.
     """
     folder = Path(run) / "audit"
     try:
         files.write_csv(folder / "types.csv", type_table(result))
         files.write_csv(folder / "groups.csv", group_table(result))
         files.write_csv(folder / "regret_matrix.csv", matrix_table(result))
+        if page is not None:
+            files.write_bytes(folder / "report.html", page.encode("utf-8", "replace"))
         files.write_json(folder / "audit.json", result.to_dict())
     except OSError as error:
         raise RunError(f"{folder}: cannot be written to ({error.strerror})") from None

@@ -9,7 +9,7 @@ from emdpo.core.checks import check_n_types
 from emdpo.core.errors import EmdpoError
 from emdpo.core.features import build_features
 from emdpo.core.selection import Selection, SelectionConfig, select_types
-from emdpo.fitting import FitConfig
+from emdpo.fitting import FitConfig, fitted_panel
 
 if TYPE_CHECKING:
     from emdpo.core.rankings import Rankings
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 def select(
     rankings: Rankings,
-    n_types: Iterable[int] = range(1, 7),
+    n_types: Iterable[int] | None = None,
     *,
     features: str = "auto",
     l2: float | None = None,
@@ -31,8 +31,8 @@ def select(
     Parameters
     ----------
     rankings : Rankings
-    n_types : iterable of int
-        The K to try, each in 1..N users; 1 is added.
+    n_types : iterable of int, optional
+        The K to try, each in 1..N users; 1 is added. 1 to 6 by default, or to N.
     features, l2, restarts, max_iter, seed
         As in `fit`.
     progress : callable, optional
@@ -50,10 +50,11 @@ def select(
     >>> emdpo.select(rankings, range(1, 3), restarts=2).table["n_types"].tolist()
     [1, 2]
     """
-    numbers = list(n_types)
+    panel = fitted_panel(rankings)
+    usual = range(1, min(6, panel.n_users) + 1)
+    numbers = list(usual if n_types is None else n_types)
     if not numbers:
         raise EmdpoError("n_types must name at least one number of types")
-    panel = rankings.fitted()
     for number in numbers:
         check_n_types(number, panel)
     if panel.n_rankings < 2:

@@ -25,6 +25,8 @@ if TYPE_CHECKING:
 
 DONE, FAILED, BAD_INPUT = 0, 1, 2
 
+MAX_PORT = 65_535
+
 MOST_NUMBERS = 1000
 """Numbers of types that one `select` tries."""
 
@@ -61,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of every command."""
-    parser = _Parser(prog="emdpo", description=__doc__.splitlines()[0])
+    parser = _Parser(prog="emdpo", description=(__doc__ or "").splitlines()[0])
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_check(commands)
     _add_fit(commands)
@@ -123,7 +125,7 @@ def _add_fit(commands: Any) -> None:
 def _add_select(commands: Any) -> None:
     parser = _command(commands, "select", _select, "Choose the number of types.")
     _add_input(parser)
-    parser.add_argument("--types", type=_numbers, default="1:6", metavar="A:B", help="default 1:6")
+    parser.add_argument("--types", type=_numbers, metavar="A:B", help="default 1:6")
     _add_fitting(parser)
     _add_json(parser)
 
@@ -150,7 +152,7 @@ def _add_demo(commands: Any) -> None:
 def _add_app(commands: Any) -> None:
     parser = _command(commands, "app", _app, "Serve the page.")
     parser.add_argument("--host", default=os.environ.get("GRADIO_SERVER_NAME", "127.0.0.1"))
-    parser.add_argument("--port", type=int, help="default: the first free port from 7860")
+    parser.add_argument("--port", type=_port, help="default: the first free port from 7860")
     _add_json(parser)
 
 
@@ -169,6 +171,12 @@ def _numbers(text: str) -> list[int]:
     if len(numbers) > MOST_NUMBERS:
         raise argparse.ArgumentTypeError(f"expected at most {MOST_NUMBERS} numbers, got {text!r}")
     return numbers
+
+
+def _port(text: str) -> int:
+    if not (text.isdecimal() and int(text) <= MAX_PORT):
+        raise argparse.ArgumentTypeError(f"expected a port from 0 to {MAX_PORT}, got {text!r}")
+    return int(text)
 
 
 def _names(text: str) -> list[str]:
@@ -258,6 +266,7 @@ def _progress(done: int, steps: int) -> None:
 def _audit(options: argparse.Namespace) -> int:
     from emdpo.auditing import audit, save_audit
     from emdpo.files import write_bytes
+    from emdpo.report import audit_page
     from emdpo.runs import load_fit
     from emdpo.telling import audit_text
 
@@ -269,11 +278,9 @@ def _audit(options: argparse.Namespace) -> int:
         n_bootstrap=options.bootstrap,
         seed=options.seed,
     )
-    save_audit(result, options.folder)
+    page = audit_page(result, found)
+    save_audit(result, options.folder, page)
     if options.report:
-        from emdpo.report import audit_page
-
-        page = audit_page(result, found)
         _write(options.report, lambda path: write_bytes(path, page.encode("utf-8", "replace")))
     if options.json == "-":
         _say(result.to_json())
@@ -300,11 +307,14 @@ def _demo(options: argparse.Namespace) -> int:
     from emdpo.core.readers import load
     from emdpo.demo import DEMO_TYPES, demo_file
     from emdpo.fitting import FitConfig
+    from emdpo.report import audit_page
     from emdpo.resuming import fit_in_folder
 
     run = Path(options.out)
-    found = fit_in_folder(load(demo_file()), FitConfig(n_types=DEMO_TYPES), run)
-    save_audit(audit(found), run)
+    config = FitConfig(n_types=DEMO_TYPES)
+    found = fit_in_folder(load(demo_file()), config, run, resume=True)
+    result = audit(found)
+    save_audit(result, run, audit_page(result, found))
     return _tell_fit(found, run, options.json)
 
 

@@ -5,24 +5,25 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
-from emdpo.core.audit import occupied_types
 from emdpo.core.checks import check_n_types
-from emdpo.core.em import EMConfig, Monitor, StopReason, TraceRow
+from emdpo.core.em import EMConfig, Monitor, StopReason, StopTest, TraceRow, never
 from emdpo.core.errors import EmdpoError, NotIdentifiableError
 from emdpo.core.features import FeatureSet, build_features
 from emdpo.core.identifiability import (
     IdentifiabilityStatement,
     pairs_only_single_answer,
     panel_identifiability,
+    says_nothing,
 )
 from emdpo.core.information import Information, observed_information
 from emdpo.core.loglinear import LogLinearPolicies
-from emdpo.core.mixture import LogLinearRun, MixtureFit, fit_mixture
+from emdpo.core.mixture import LogLinearRun, MixtureFit, fit_mixture, occupied_types
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -30,6 +31,9 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from emdpo.core.rankings import Rankings
+
+BETA_RANGE = (1e-6, 1e6)
+"""Outside it policies are uniform or certain to the last bit, and regrets only rounding."""
 
 POLICY_KINDS = ("loglinear",)
 """Kinds of type policy that can be fitted."""
@@ -46,7 +50,8 @@ class FitConfig:
     features: str = "auto"
     """auto, items, text or columns."""
     beta: float = 0.1
-    """DPO inverse temperature, > 0; higher stays nearer the reference. Enters only the policies."""
+    """DPO inverse temperature, in BETA_RANGE; higher stays nearer the reference. Enters only the
+    policies, not the fit."""
     l2: float = 1.0
     """Precision of the normal prior on theta in standardised units, >= 0 (docs/choices.md)."""
     restarts: int = 10
@@ -63,8 +68,9 @@ class FitConfig:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
                 raise EmdpoError(f"{name} must be a whole number of at least {least}, got {value}")
-        if not (np.isfinite(self.beta) and self.beta > 0):
-            raise EmdpoError(f"beta must be a number above 0, got {self.beta}")
+        low, high = BETA_RANGE
+        if not low <= self.beta <= high:
+            raise EmdpoError(f"beta must be between {low:g} and {high:g}, got {self.beta}")
         if not (np.isfinite(self.l2) and self.l2 >= 0):
             raise EmdpoError(f"l2 must be a number of at least 0, got {self.l2}")
 
@@ -160,6 +166,7 @@ def fit(
     *,
     force: bool = False,
     monitor: Monitor | None = None,
+    should_stop: StopTest = never,
     finished: Mapping[int, LogLinearRun] | None = None,
     on_finished: Callable[[int, LogLinearRun], None] | None = None,
     feature_set: FeatureSet | None = None,
@@ -177,6 +184,8 @@ def fit(
         Fit more than one type even where the rankings cannot tell types apart.
     monitor : callable, optional
         Called with a TraceRow after every iteration; returning true cancels the fit.
+    should_stop : callable, optional
+        Asked more often still, after every optimiser step; true cancels the fit.
     finished, on_finished, feature_set
         Starts (and features) taken over from an interrupted fit, and a call after each start.
     **settings
@@ -193,7 +202,7 @@ def fit(
         A setting out of range, more types than users, features that the data lack.
     NotIdentifiableError
         K > 1 with one pair per user (a half-and-half mixture of theta and -theta would answer
-        every pair 50/50), unless `force`.
+        every pair 50/50) or with no order at all, unless `force`.
 
     Notes
     -----
@@ -209,8 +218,12 @@ def fit(
     ('converged', [0.5, 0.3, 0.2])
     """
     config = FitConfig(n_types=n_types, **settings)
-    panel = rankings.fitted()
+    panel = fitted_panel(rankings)
     check_n_types(n_types, panel)
+    if n_types > 1 and not force and says_nothing(panel):
+        raise NotIdentifiableError(
+            "no ranking puts one candidate above another, so nothing can be learnt about types"
+        )
     if n_types > 1 and not force and pairs_only_single_answer(panel):
         raise NotIdentifiableError(
             "one pair per user cannot tell types apart: a half-and-half mixture of opposite types "
@@ -218,8 +231,10 @@ def fit(
             "user, or pass force (--force) to fit all the same"
         )
     features = feature_set or build_features(panel, config.features)
-    mixture = _fit(panel, features, config, monitor, finished, on_finished)
-    pooled = _fit(panel, features, replace(config, n_types=1)) if n_types > 1 else mixture
+    work = partial(_fit, panel, features, should_stop=should_stop)
+    one = work(replace(config, n_types=1)) if n_types > 1 else None
+    mixture = work(config, monitor=monitor, finished=finished, on_finished=on_finished)
+    pooled = one or mixture
     return _assemble(panel, config, mixture, pooled)
 
 
@@ -227,9 +242,7 @@ def _fit(
     panel: Rankings,
     features: FeatureSet,
     config: FitConfig,
-    monitor: Monitor | None = None,
-    finished: Mapping[int, LogLinearRun] | None = None,
-    on_finished: Callable[[int, LogLinearRun], None] | None = None,
+    **watching: Any,
 ) -> MixtureFit:
     return fit_mixture(
         panel,
@@ -239,14 +252,13 @@ def _fit(
         n_restarts=config.restarts,
         seed=config.seed,
         config=EMConfig(max_iter=config.max_iter),
-        monitor=monitor,
-        finished=finished,
-        on_finished=on_finished,
+        **watching,
     )
 
 
 def _assemble(panel: Rankings, config: FitConfig, mixture: MixtureFit, pooled: MixtureFit) -> Fit:
-    state = mixture.best.state
+    state, gain = mixture.best.state, mixture.best.remaining_gain
+    stopped = mixture.stop_reason is StopReason.CANCELLED
     starts = Restarts(len(mixture.runs), mixture.n_reached_best, mixture.restart_agreement)
     return Fit(
         rankings=panel,
@@ -259,13 +271,30 @@ def _assemble(panel: Rankings, config: FitConfig, mixture: MixtureFit, pooled: M
         trace=mixture.trace,
         stop_reason=mixture.stop_reason,
         n_iter=max(len(mixture.best.trace) - 1, 0),
-        remaining_gain=mixture.best.remaining_gain,
+        remaining_gain=gain if np.isfinite(gain) else np.nan,
         restarts=starts,
-        information=observed_information(state, panel),
+        information=NOT_COMPUTED if stopped else observed_information(state, panel),
         identifiability=panel_identifiability(panel),
         data_sha256=data_fingerprint(panel),
         versions=library_versions(),
     )
+
+
+NOT_COMPUTED = Information(None, 0, "not computed: the fit was stopped")
+
+
+def fitted_panel(rankings: Rankings) -> Rankings:
+    """Return the rankings to fit, those that `split` does not hold out.
+
+    Raises
+    ------
+    EmdpoError
+        There are none.
+    """
+    panel = rankings.fitted()
+    if panel.n_rankings == 0:
+        raise EmdpoError("every ranking is held out by split: nothing is left to fit")
+    return panel
 
 
 def data_fingerprint(rankings: Rankings) -> str:

@@ -23,8 +23,8 @@ from emdpo.core.features import FeatureSet, build_features
 from emdpo.core.loglinear import LogLinearPolicies
 from emdpo.core.mixture import LogLinearRun
 from emdpo.core.rankings import Rankings
-from emdpo.fitting import Fit, FitConfig, data_fingerprint, fit
-from emdpo.runs import load_fit, save_fit
+from emdpo.fitting import Fit, FitConfig, data_fingerprint, fit, fitted_panel
+from emdpo.runs import RUN_FILES, load_fit, save_fit
 
 STATE, PROGRESS, STOP = "state", "progress.jsonl", "stop"
 
@@ -57,7 +57,7 @@ def fit_in_folder(
         The folder holds a run and `resume` is not set, or holds one of other data or settings.
     """
     run = Path(folder)
-    panel = rankings.fitted()
+    panel = fitted_panel(rankings)
     identity = {"config": config.to_dict(), "data_sha256": data_fingerprint(panel)}
     if files.exists(run / "fit.json") or files.exists(_identity(run)):
         _check_resumable(run, identity, resume)
@@ -65,6 +65,7 @@ def fit_in_folder(
             _clear_state(run)
             return load_fit(run)
     else:
+        _check_free(run)
         _clear_state(run)
     with _progress(run) as log:
         return _fit(panel, config, run, identity, log, force)
@@ -93,6 +94,17 @@ def _clear_state(run: Path) -> None:
             path.unlink()
         with suppress(OSError):  # somebody else's files
             state.rmdir()
+
+
+def _check_free(run: Path) -> None:
+    """Refuse a folder where the fit would overwrite somebody else's files."""
+    if run == Path():
+        raise RunError("the run folder must be a folder of its own, not the present one")
+    taken = [name for name in RUN_FILES if files.exists(run / name)]
+    if taken:
+        raise RunError(
+            f"{run} already has {taken[0]}, which is not this fit's; choose another --out"
+        )
 
 
 def _check_resumable(run: Path, identity: dict[str, Any], resume: bool) -> None:
@@ -169,7 +181,7 @@ def _fit(
 
     def monitor(row: TraceRow) -> bool:
         log.write("iteration", **row._asdict())
-        return (run / STOP).exists()
+        return False
 
     def on_finished(restart: int, outcome: LogLinearRun) -> None:
         save_restart(run, restart, outcome)
@@ -185,6 +197,7 @@ def _fit(
             settings.pop("n_types"),
             force=force,
             monitor=monitor,
+            should_stop=(run / STOP).exists,
             finished=load_restarts(run, features, config),
             on_finished=on_finished,
             feature_set=features,

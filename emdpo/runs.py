@@ -32,7 +32,7 @@ _TABLES = ("rows", "rankings", "users", "prompts", "candidates")
 _FEATURES = "policy/features.parquet"
 """Stored for every kind of features but items."""
 
-_FILES = (
+RUN_FILES = (
     "responsibilities.csv",
     "trace.csv",
     "policy/theta.csv",
@@ -62,7 +62,7 @@ def save_fit(fit: Fit, folder: str | Path) -> Path:
     files.write_csv(run / "responsibilities.csv", fit.responsibility_table())
     files.write_csv(run / "trace.csv", fit.trace_table())
     files.write_bytes(run / "README.md", model_card(fit).encode("utf-8", "surrogatepass"))
-    names = [name for name in _FILES if fit.features.codes is None or name != _FEATURES]
+    names = [name for name in RUN_FILES if fit.features.codes is None or name != _FEATURES]
     digests = {name: files.sha256(run / name) for name in names}
     files.write_json(run / "fit.json", {**summary(fit), "files": digests})
     return run
@@ -99,7 +99,7 @@ def load_fit(folder: str | Path) -> Fit:
 
 def _verify(run: Path, digests: Mapping[str, str]) -> None:
     """Raise unless the files are those that fit.json was written for, bit for bit."""
-    for name in _FILES:
+    for name in RUN_FILES:
         if name in digests and files.sha256(run / name) != digests[name]:
             raise RunError(f"{run}: {name} is damaged or was changed after the fit was saved")
 
@@ -153,7 +153,6 @@ def _load(run: Path, about: Mapping[str, Any]) -> Fit:
     responsibilities = files.read_csv(run / "responsibilities.csv", ("user_id",))
     if list(responsibilities["user_id"]) != list(rankings.users.index):
         raise RunError(f"{run}: responsibilities.csv does not belong to the run's users")
-    remaining = about["remaining_gain"]
     return Fit(
         rankings=rankings,
         config=config,
@@ -161,17 +160,22 @@ def _load(run: Path, about: Mapping[str, Any]) -> Fit:
         pooled=LogLinearPolicies(features, pooled, config.l2),
         weights=np.array(about["weights"], float),
         responsibilities=responsibilities[names].to_numpy(float),
-        log_likelihood=about["log_likelihood"],
+        log_likelihood=_number(about["log_likelihood"]),
         trace=_trace_rows(files.read_csv(run / "trace.csv"), config.n_types),
         stop_reason=StopReason(about["stop_reason"]),
         n_iter=about["n_iter"],
-        remaining_gain=np.nan if remaining is None else remaining,
+        remaining_gain=_number(about["remaining_gain"]),
         restarts=Restarts(**about["restarts"]),
         information=Information(**about["information"]),
         identifiability=panel_identifiability(rankings),
         data_sha256=about["data_sha256"],
         versions=about["versions"],
     )
+
+
+def _number(value: float | None) -> float:
+    """Return a number that JSON holds as null where it is not finite."""
+    return np.nan if value is None else value
 
 
 def _trace_rows(table: pd.DataFrame, n_types: int) -> tuple[TraceRow, ...]:

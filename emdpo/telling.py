@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from emdpo.core.features import describe_preferences
+from emdpo.core.findings import worst_group
 
 if TYPE_CHECKING:
     from emdpo.core.audit import Audit
@@ -33,8 +34,28 @@ def fit_text(fit: Fit, run: Path) -> str:
         f"log-likelihood {fit.log_likelihood:,.3f}, {fit.stop_reason.value}; "
         f"{starts.n_reached_best} of {starts.n_starts} starts reached this optimum"
     )
-    lines += [f"identifiability: {fit.identifiability.verdict}", f"run folder: {run}"]
+    lines += [*_certainty(fit), f"run folder: {run}"]
     return "\n".join(lines)
+
+
+def _certainty(fit: Fit) -> list[str]:
+    """Return how sharply the rankings pin the fit down, and which theorem says they can."""
+    agreement, information = fit.restarts.agreement, fit.information
+    lines = []
+    if agreement is not None:
+        lines.append(f"agreement of the best starts (adjusted Rand index): {agreement:.2f}")
+    if information.smallest_eigenvalue is not None:
+        lines.append(
+            "smallest eigenvalue of the observed information: "
+            f"{information.smallest_eigenvalue:.3g} over {information.n_parameters} parameters "
+            "(near 0: not pinned down)"
+        )
+    elif information.note:
+        lines.append(f"observed information: {information.note}")
+    for theorem in fit.identifiability.theorems:
+        if theorem.max_types is not None and theorem.max_types < fit.n_types:
+            lines.append(f"warning: {theorem.name}: {theorem.conclusion}")
+    return [*lines, f"identifiability: {fit.identifiability.to_text()}"]
 
 
 def empty_types_text(fit: Fit) -> str:
@@ -71,13 +92,13 @@ def audit_text(result: Audit, run: str | Path) -> str:
     for rule in result.rules:
         lines.append(f"{rule:<12}{_percent(worst[rule]):>12}{_percent(mean[rule]):>9}")
     for rule in ("pooled", "mixture", "consensus"):
-        group = max(result.groups, key=lambda group: group.regret["share"][rule], default=None)
+        group = worst_group(result, rule)
         if group is not None:
-            low, high = group.interval["share"][rule]
             lines.append(
                 f"worst group under {rule}: {group.attribute} = {group.value} (n = {group.n}) at "
-                f"{_percent(group.regret['share'][rule])} "
-                f"({result.config.confidence:.0%} interval {_percent(low)} to {_percent(high)})"
+                f"{_percent(group.regret)} "
+                f"({result.config.confidence:.0%} interval {_percent(group.low)} to "
+                f"{_percent(group.high)})"
             )
     if result.suppressed:
         few = result.config.min_group

@@ -13,6 +13,7 @@ import pandas as pd
 from emdpo.core.aggregation import RulePolicy, rule_policies
 from emdpo.core.errors import EmdpoError
 from emdpo.core.json_values import plain
+from emdpo.core.mixture import occupied_types
 from emdpo.core.regret import RegretTable, average_prompts, log_policies, prompt_regret
 
 if TYPE_CHECKING:
@@ -20,9 +21,6 @@ if TYPE_CHECKING:
 
 KINDS = ("plain", "kl", "share")
 """Plain regret (raw), KL regret, and plain regret as a share of the type's own gain."""
-
-EMPTY_TYPE = 0.5
-"""A type that holds fewer users than this is empty: no rule protects it, no figure counts it."""
 
 NOT_KNOWN = "not known"
 """The group of users whose attribute is missing."""
@@ -216,13 +214,6 @@ def audit_types(
         suppressed=suppressed,
         config=config,
     )
-
-
-def occupied_types(prevalence: NDArray[np.float64], n_users: int) -> NDArray[np.bool_]:
-    """Return which types hold at least half a user, (K,); the largest always counts."""
-    held = prevalence * n_users >= EMPTY_TYPE
-    held[np.argmax(prevalence)] = True
-    return held
 
 
 def _rules(

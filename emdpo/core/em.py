@@ -34,7 +34,7 @@ if TYPE_CHECKING:
 MONOTONE_TOLERANCE = 1e-9
 """A fall of the objective by less than this share of its size is rounding."""
 
-EMPTY_TYPE = 1e-6
+NO_RESPONSIBILITY = 1e-6
 """A type with a smaller sum of responsibilities (in users) is empty and is left as it is."""
 
 
@@ -52,6 +52,15 @@ class StopReason(StrEnum):
     NON_FINITE = "non_finite"
 
 
+StopTest = Callable[[], bool]
+"""Asked between the steps of long work; true = leave off at once with what there is."""
+
+
+def never() -> bool:
+    """Return false: nobody asks to stop."""
+    return False
+
+
 class TypePolicies(Protocol):
     """K type policies, as EM sees them; immutable: `update` returns new ones."""
 
@@ -59,7 +68,13 @@ class TypePolicies(Protocol):
         """Return the DPO scores s_k of every candidate row of `part`, (K, C)."""
         ...
 
-    def update(self, part: Rankings, responsibilities: NDArray[np.float64]) -> Self:
+    def update(
+        self,
+        part: Rankings,
+        responsibilities: NDArray[np.float64],
+        *,
+        should_stop: StopTest = never,
+    ) -> Self:
         """Return policies that raise sum_i r_ik sum_j log P_k on `part`; r is (N, K)."""
         ...
 
@@ -195,10 +210,10 @@ def evaluate(policies: P, rankings: Rankings, log_weights: NDArray[np.float64]) 
     return EMState(policies, log_weights, log_resp, float(log_marginal.sum()))
 
 
-def em_step(state: EMState[P], rankings: Rankings) -> EMState[P]:
+def em_step(state: EMState[P], rankings: Rankings, should_stop: StopTest = never) -> EMState[P]:
     """Return the state after one M-step and the E-step that follows it."""
     responsibilities = np.exp(state.log_resp)
-    policies = state.policies.update(rankings, responsibilities)
+    policies = state.policies.update(rankings, responsibilities, should_stop=should_stop)
     return evaluate(policies, rankings, m_step_weights(state.log_resp))
 
 
@@ -226,16 +241,18 @@ class GainEstimate:
 
 
 class _Tracer:
-    """Numbers the iterations of one start and asks the monitor whether to go on."""
+    """Numbers the iterations of one start and asks after each whether to go on."""
 
-    def __init__(self, restart: int, monitor: Monitor | None) -> None:
+    def __init__(self, restart: int, monitor: Monitor | None, should_stop: StopTest) -> None:
         self.rows: list[TraceRow] = []
+        self.should_stop = should_stop
         self._restart, self._monitor = restart, monitor
 
     def cancelled_after(self, log_likelihood: float, log_weights: NDArray[np.float64]) -> bool:
         weights = tuple(np.exp(log_weights).tolist())
         self.rows.append(TraceRow(self._restart, len(self.rows), log_likelihood, weights))
-        return self._monitor is not None and bool(self._monitor(self.rows[-1]))
+        told = self._monitor is not None and bool(self._monitor(self.rows[-1]))
+        return told or self.should_stop()
 
     def left(self, config: EMConfig) -> int:
         """Return the iterations still allowed; row 0 is the start, not an iteration."""
@@ -250,16 +267,18 @@ def run_em(
     *,
     restart: int = 0,
     monitor: Monitor | None = None,
+    should_stop: StopTest = never,
 ) -> EMRun[P]:
     """Return the fit reached from starting responsibilities (N, K).
 
     Exact M-steps never lower the objective. A fall therefore ends the run with `decreased`, and
     the best state is returned; nothing is called converged on a fall.
     """
-    tracer = _Tracer(restart, monitor)
+    tracer = _Tracer(restart, monitor, should_stop)
     with np.errstate(divide="ignore"):
         log_weights = m_step_weights(np.log(responsibilities))
-    state = evaluate(policies.update(rankings, responsibilities), rankings, log_weights)
+    first = policies.update(rankings, responsibilities, should_stop=should_stop)
+    state = evaluate(first, rankings, log_weights)
     if not np.isfinite(state.objective):
         return EMRun(state, (), StopReason.NON_FINITE, np.nan)
     if tracer.cancelled_after(state.log_likelihood, state.log_weights):
@@ -283,7 +302,7 @@ def _iterate(
     remaining = estimate.after(state.objective)
     reason = StopReason.MAX_ITER
     for _ in range(steps):
-        following = em_step(state, rankings)
+        following = em_step(state, rankings, tracer.should_stop)
         if not np.isfinite(following.objective):
             reason = StopReason.NON_FINITE
             break

@@ -133,7 +133,12 @@ def pairs_only_single_answer(rankings: Rankings) -> bool:
     """
     answers = _answers(rankings)
     per_user = np.bincount(answers.user, minlength=1)
-    return bool((answers.lengths <= 2).all() and per_user.max() <= 1)
+    return bool(answers.n_rankings and (answers.lengths <= 2).all() and per_user.max() <= 1)
+
+
+def says_nothing(rankings: Rankings) -> bool:
+    """Return whether no ranking to fit, of weight above 0, puts one candidate above another."""
+    return _answers(rankings).n_rankings == 0
 
 
 def panel_identifiability(rankings: Rankings) -> IdentifiabilityStatement:
@@ -154,7 +159,7 @@ def panel_identifiability(rankings: Rankings) -> IdentifiabilityStatement:
 
 def _answers(rankings: Rankings) -> Rankings:
     fitted = rankings.fitted()
-    return fitted.select(is_informative(fitted))
+    return fitted.select(is_informative(fitted) & (fitted.weight > 0))
 
 
 def _verdict(n_answers: int, pairs_only: bool, linked: int, n_users: int) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.optimize import minimize
 
-from emdpo.core.em import EMPTY_TYPE, ranking_weights
+from emdpo.core.em import NO_RESPONSIBILITY, StopTest, never, ranking_weights
 from emdpo.core.plackett_luce import log_likelihoods_vjp
 
 if TYPE_CHECKING:
@@ -64,14 +64,20 @@ class LogLinearPolicies:
             total[:] = np.bincount(part.candidate, row, minlength=part.n_candidates)
         return self.features.score_gradient(by_candidate).ravel()
 
-    def update(self, part: Rankings, responsibilities: NDArray[np.float64]) -> LogLinearPolicies:
+    def update(
+        self,
+        part: Rankings,
+        responsibilities: NDArray[np.float64],
+        *,
+        should_stop: StopTest = never,
+    ) -> LogLinearPolicies:
         """Return the exact M-step: theta_k maximises sum_i r_ik sum_j log P_k + log prior.
 
         Concave, solved by L-BFGS from the present theta for all types in one vectorised pass. A
         type with next to no users stays as it is.
         """
         weights = ranking_weights(part, responsibilities)  # (K, R)
-        occupied = responsibilities.sum(axis=0) >= EMPTY_TYPE
+        occupied = responsibilities.sum(axis=0) >= NO_RESPONSIBILITY
         scale = max(float(weights.sum()), 1.0)
 
         def objective(vector: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
@@ -82,9 +88,18 @@ class LogLinearPolicies:
             by_theta.reshape(self.theta.shape)[~occupied] = 0.0
             return -value / scale, -by_theta / scale
 
+        def after_step(_: NDArray[np.float64]) -> None:
+            if should_stop():
+                raise StopIteration
+
         options = {"maxiter": 200, "maxcor": 20, "ftol": 1e-11, "gtol": 1e-7}
         result = minimize(
-            objective, self.parameters(), jac=True, method="L-BFGS-B", options=options
+            objective,
+            self.parameters(),
+            jac=True,
+            method="L-BFGS-B",
+            callback=after_step,
+            options=options,
         )
         return self.with_parameters(result.x)
 

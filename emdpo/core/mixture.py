@@ -17,7 +17,9 @@ from emdpo.core.em import (
     EMState,
     Monitor,
     StopReason,
+    StopTest,
     TraceRow,
+    never,
     run_em,
 )
 from emdpo.core.loglinear import LogLinearPolicies, untrained
@@ -31,6 +33,9 @@ if TYPE_CHECKING:
 
 SAME_OPTIMUM = 0.01
 """Starts whose objective is within this of the best (nats) have reached the same optimum."""
+
+EMPTY_TYPE = 0.5
+"""A type that holds fewer users than this is empty: no rule protects it, no figure counts it."""
 
 AGREEMENT_STARTS = 5
 """Restart agreement is the mean adjusted Rand index of this many next best starts to the best."""
@@ -82,6 +87,7 @@ def fit_mixture(
     seed: int,
     config: EMConfig = DEFAULT_CONFIG,
     monitor: Monitor | None = None,
+    should_stop: StopTest = never,
     finished: Mapping[int, LogLinearRun] | None = None,
     on_finished: Callable[[int, LogLinearRun], None] | None = None,
 ) -> MixtureFit:
@@ -100,9 +106,18 @@ def fit_mixture(
             rng = np.random.default_rng(stream)
             # Vectors are short: a second BLAS or OpenMP thread costs more than it brings.
             with threadpool_limits(1):
-                start = starting_responsibilities(rankings, features, n_types, restart, rng, l2=l2)
-                policies = untrained(features, n_types, l2)
-                run = run_em(policies, rankings, start, config, restart=restart, monitor=monitor)
+                start = starting_responsibilities(
+                    rankings, features, n_types, restart, rng, l2=l2, should_stop=should_stop
+                )
+                run = run_em(
+                    untrained(features, n_types, l2),
+                    rankings,
+                    start,
+                    config,
+                    restart=restart,
+                    monitor=monitor,
+                    should_stop=should_stop,
+                )
             run = by_falling_weight(run)
             if on_finished is not None and run.stop_reason is not StopReason.CANCELLED:
                 on_finished(restart, run)
@@ -139,3 +154,10 @@ def relabelled(
         log_weights=state.log_weights[order],
         log_resp=state.log_resp[:, order],
     )
+
+
+def occupied_types(weights: NDArray[np.float64], n_users: int) -> NDArray[np.bool_]:
+    """Return which types hold at least half a user, (K,); the largest always counts."""
+    held = weights * n_users >= EMPTY_TYPE
+    held[np.argmax(weights)] = True
+    return held

@@ -9,11 +9,10 @@ from typing import TYPE_CHECKING
 import numpy as np
 import pandas as pd
 
-from emdpo.core.audit import occupied_types
 from emdpo.core.em import EMConfig, user_log_likelihoods
 from emdpo.core.information import free_directions
 from emdpo.core.json_values import plain
-from emdpo.core.mixture import MixtureFit, fit_mixture
+from emdpo.core.mixture import MixtureFit, fit_mixture, occupied_types
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

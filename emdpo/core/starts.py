@@ -8,7 +8,7 @@ import numpy as np
 from sklearn.cluster import KMeans
 from sklearn.decomposition import TruncatedSVD
 
-from emdpo.core.em import EMConfig, evaluate, run_em
+from emdpo.core.em import EMConfig, StopTest, evaluate, never, run_em
 from emdpo.core.loglinear import LogLinearPolicies, untrained
 
 if TYPE_CHECKING:
@@ -48,6 +48,7 @@ def starting_responsibilities(
     rng: np.random.Generator,
     *,
     l2: float = 0.0,
+    should_stop: StopTest = never,
 ) -> NDArray[np.float64]:
     """Return responsibilities (N, K) for one start.
 
@@ -61,7 +62,7 @@ def starting_responsibilities(
         if len(np.unique(directions, axis=0)) >= n_types:
             return _clustered(directions, n_types, rng)
     if rankings.n_users > n_types and restart % 2 == 1:
-        return scouted_responsibilities(rankings, features, n_types, rng, l2)
+        return scouted_responsibilities(rankings, features, n_types, rng, l2, should_stop)
     return rng.dirichlet(np.full(n_types, CONCENTRATION), size=rankings.n_users)
 
 
@@ -76,7 +77,12 @@ def _clustered(
 
 
 def scouted_responsibilities(
-    rankings: Rankings, features: FeatureSet, n_types: int, rng: np.random.Generator, l2: float
+    rankings: Rankings,
+    features: FeatureSet,
+    n_types: int,
+    rng: np.random.Generator,
+    l2: float,
+    should_stop: StopTest = never,
 ) -> NDArray[np.float64]:
     """Return where the best of several short runs from random theta stands.
 
@@ -90,7 +96,9 @@ def scouted_responsibilities(
         return starts[0]
     config = EMConfig(max_iter=SCOUT_ITERATIONS)
     policies = untrained(features, n_types, l2)
-    scouts = [run_em(policies, rankings, start, config).state for start in starts]
+    scouts = [
+        run_em(policies, rankings, start, config, should_stop=should_stop).state for start in starts
+    ]
     return np.exp(
         max(scouts, key=lambda state: np.nan_to_num(state.objective, nan=-np.inf)).log_resp
     )

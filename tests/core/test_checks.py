@@ -13,6 +13,7 @@ from emdpo.core.identifiability import (
     max_types_partial_rankings,
     pairs_only_single_answer,
     panel_identifiability,
+    says_nothing,
 )
 from emdpo.core.readers import load
 
@@ -153,11 +154,17 @@ PAIR = {"a": 1, "b": 2}
         # A second answer that orders nothing, or three candidates all tied, tell nothing.
         ([("ann", "p", PAIR), ("ann", "q", {"a": 1, "b": 1}), ("bob", "p", PAIR)], True),
         ([("ann", "p", PAIR), ("bob", "p", {"a": 1, "b": 1, "c": 1})], True),
-        ([("ann", "p", {"a": None, "b": None, "c": None})], True),
+        ([("ann", "p", {"a": None, "b": None, "c": None})], False),  # `says_nothing` instead
     ],
 )
 def test_pairs_with_one_answer_each(answers, refused):
     assert pairs_only_single_answer(panel(*answers)) is refused
+
+
+def test_rankings_without_any_order_say_nothing():
+    assert says_nothing(panel(("ann", "p", {"a": None, "b": None, "c": None})))
+    assert says_nothing(panel(("ann", "p", {"a": 1, "b": 1}), ("bob", "p", {"a": 2, "b": 2})))
+    assert not says_nothing(panel(("ann", "p", PAIR), ("bob", "p", {"a": 1, "b": 1})))
 
 
 def test_held_out_answers_do_not_link():

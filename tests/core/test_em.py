@@ -25,6 +25,7 @@ from emdpo.core.em import (
     em_step,
     evaluate,
     m_step_weights,
+    never,
     run_em,
     user_log_likelihoods,
 )
@@ -111,7 +112,7 @@ class Scripted:
     def scores(self, part):
         return self.script[self.step][:, part.candidate]
 
-    def update(self, part, responsibilities):
+    def update(self, part, responsibilities, *, should_stop=never):
         return replace(self, step=self.step + 1)
 
     def log_prior(self):
@@ -168,7 +169,7 @@ def test_an_ascent_that_is_not_finite_never_returns_a_lost_state():
     policies = untrained(build_features(rankings, "items"), 1, 0.0)
     start = Breaking(policies.features, np.array([[1.0, -1.0]]), 0.0)
     state = evaluate(start, rankings, np.zeros(1))
-    run = _ascend(state, rankings, EMConfig(), _Tracer(0, None))
+    run = _ascend(state, rankings, EMConfig(), _Tracer(0, None, never))
     assert np.isfinite(run.state.log_likelihood)
     assert run.state.log_likelihood >= state.log_likelihood
     assert run.stop_reason is StopReason.NON_FINITE

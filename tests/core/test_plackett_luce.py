@@ -48,7 +48,7 @@ def exact_log_probability(scores, ranks):
 
 
 def test_full_order_of_three_by_hand():
-    """s = (log 3, log 2, log 1), order 1 > 2 > 3: P = 3/6 * 2/3 = 1/3."""
+    """S = (log 3, log 2, log 1), order 1 > 2 > 3: P = 3/6 * 2/3 = 1/3."""
     scores = np.log([[3.0, 2.0, 1.0]])
     assert np.exp(log_likelihoods(layout_of([1, 2, 3]), scores)) == pytest.approx(1 / 3)
 
@@ -68,7 +68,7 @@ def test_zero_scores_cost_log_factorial():
 @settings(max_examples=80, deadline=None)
 @given(st.data())
 def test_partial_orders_equal_the_exact_marginal(data):
-    """Best k of m, a choice, or a full order: no ties above the last group, so nothing is approximate."""
+    """Best k of m, a choice, or a full order: no ties above the last group, nothing approximate."""
     size = data.draw(st.integers(1, 6))
     n_ranked = data.draw(st.integers(0, size))
     ranks = np.zeros(size, int)
@@ -87,7 +87,7 @@ def test_explicit_last_tie_equals_unranked():
 
 
 def test_efron_is_exact_where_tied_scores_are_equal_up_to_the_factorial():
-    """d tied equals: every order has the same P, so the sum over d! orders is d! times Efron's."""
+    """D tied equals: every order has the same P, so the sum over d! orders is d! times Efron's."""
     scores = np.array([0.4, 0.4, 0.4, -1.0, 2.0])
     ranks = [1, 1, 1, 2, 3]
     log_lik = log_likelihoods(layout_of(ranks), scores[None])[0, 0]
@@ -97,7 +97,7 @@ def test_efron_is_exact_where_tied_scores_are_equal_up_to_the_factorial():
 
 @pytest.mark.parametrize("ranks", [[1, 1, 2, 3], [2, 1, 1, 3], [1, 1, 1, 2], [1, 2, 2, 3, 3, 4]])
 def test_efron_approximates_the_average_over_orders_to_second_order(ranks):
-    """Halving the spread of the tied scores must cut the error to a quarter (within noise: a third)."""
+    """Halving the spread of tied scores cuts the error to a quarter (within noise: a third)."""
     directions = np.random.default_rng(3).normal(size=(40, len(ranks)))
     sizes = np.bincount(np.asarray(ranks))[:-1]  # the last group is free, not averaged
     log_orders = sum(np.log(factorial(size)) for size in sizes)
