@@ -122,19 +122,23 @@ def result_file(folder: Path, kind: str) -> Path | None:
     return path if path.exists() else None
 
 
-def job_state(folder: Path, kind: str, place: int | None) -> tuple[JobState, str, bool]:
+def job_state(
+    folder: Path, kind: str, place: int | None, alive: bool
+) -> tuple[JobState, str, bool]:
     """Return the state, one line about it, and whether the job was interrupted.
 
     Parameters
     ----------
     place
         How many jobs are to start before it; None where it does not wait.
+    alive
+        Whether its child runs.
     """
     if kind == UPLOAD:
         return JobState.DONE, "", False
     if place is not None:
         return JobState.QUEUED, f"{place} to start before it" if place else "next in line", False
-    if is_alive(folder):
+    if alive:
         stopping = (folder / STOP).exists()
         return JobState.STOPPING if stopping else JobState.RUNNING, "", False
     result = result_file(folder, kind)

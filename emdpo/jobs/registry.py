@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 
 from emdpo import files
 from emdpo.core.errors import EmdpoError, RunError
-from emdpo.jobs.children import spawn
+from emdpo.jobs.children import is_alive, spawn
 from emdpo.jobs.folder import (
     FIT,
     PROGRESS,
@@ -130,10 +130,11 @@ class Jobs:
         folder = folder_of(self.home, job_id)
         about = files.read_json(folder / "job" / "job.json")
         kind = about["kind"]
-        self._settle(job_id)
         with self._lock:
+            self._settle(job_id)
+            alive = job_id in self._running or is_alive(folder)
             place = self._queue.index(job_id) if job_id in self._queue else None
-            state, message, interrupted = job_state(folder, kind, place)
+            state, message, interrupted = job_state(folder, kind, place, alive)
         return JobStatus(
             job_id=job_id,
             kind=kind,
