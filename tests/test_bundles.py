@@ -5,6 +5,8 @@ from __future__ import annotations
 import stat
 import zipfile
 
+import numpy as np
+import pandas as pd
 import pytest
 
 import emdpo
@@ -137,3 +139,14 @@ def test_damaged_content_is_one_line(bundle, tmp_path, name, content):
     with pytest.raises(RunError, match="the bundle") as refused:
         unpack(broken, tmp_path / "run")
     assert "\n" not in str(refused.value) and "bundle-" not in str(refused.value)
+
+
+def test_a_table_of_equal_values_is_counted_by_its_cells(bundle, tmp_path):
+    """Four million zeros compress to a few kB; rankings of over three million rows are not read."""
+    rows = pd.DataFrame({name: np.zeros(4_000_000, np.int32) for name in ("ranking", "candidate")})
+    rows.to_parquet(tmp_path / "rows.parquet")
+    content = (tmp_path / "rows.parquet").read_bytes()
+    assert len(content) < 100_000
+    bomb = replaced(bundle, tmp_path / "bomb.zip", "data/rows.parquet", content)
+    with pytest.raises(RunError, match="rows.parquet is refused"):
+        unpack(bomb, tmp_path / "out")

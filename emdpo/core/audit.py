@@ -14,7 +14,13 @@ from emdpo.core.aggregation import RulePolicy, rule_policies
 from emdpo.core.errors import EmdpoError
 from emdpo.core.json_values import plain
 from emdpo.core.mixture import occupied_types
-from emdpo.core.regret import RegretTable, average_prompts, log_policies, prompt_regret
+from emdpo.core.regret import (
+    PromptRegret,
+    RegretTable,
+    average_prompts,
+    log_policies,
+    prompt_regret,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -193,7 +199,7 @@ def audit_types(
     rng = np.random.default_rng(config.seed)
     n_types = len(scores)
     n_prompts = int(prompt.max()) + 1
-    matrix_draws = _prompt_bootstrap(by_prompt.plain[:, :n_types], config, rng)
+    matrix_draws = _prompt_bootstrap(by_prompt, config, rng)
     groups, suppressed = _audit_groups(
         names, _without(table, ~occupied), responsibilities, attributes, config, rng
     )
@@ -264,15 +270,15 @@ def _by_kind(table: RegretTable) -> dict[str, NDArray[np.float64]]:
 
 
 def _prompt_bootstrap(
-    plain: NDArray[np.float64], config: AuditConfig, rng: np.random.Generator
+    by_prompt: PromptRegret, config: AuditConfig, rng: np.random.Generator
 ) -> NDArray[np.float64] | None:
-    """Return intervals (K, K, 2) of the mean over prompts of `plain` (K, K, P)."""
-    n_prompts = plain.shape[2]
+    """Return intervals (K, K, 2) of the plain regret matrix over redrawn prompts."""
+    n_types, _, n_prompts = by_prompt.plain.shape
     if n_prompts < 2:
         return None
     equal = np.full(n_prompts, 1.0 / n_prompts)
     counts = rng.multinomial(n_prompts, equal, size=config.n_bootstrap)  # (B, P)
-    draws = np.tensordot(counts / n_prompts, plain, axes=(1, 2))  # (B, K, K)
+    draws = average_prompts(by_prompt, counts).plain[:, :, :n_types]  # (B, K, K)
     return np.moveaxis(np.quantile(draws, _tails(config), axis=0), 0, -1)
 
 

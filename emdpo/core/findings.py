@@ -26,11 +26,8 @@ RULE_LABELS = {
     "pooled": "Pooled DPO",
     "uniform": "Uniform mixture",
     "prevalence": "Prevalence mixture",
-    "maximin": "Maximin value",
-    "nash": "Nash welfare",
     "mixture": "Min-max mixture",
     "consensus": "Min-max consensus",
-    "lottery": "Maximal lottery",
 }
 """Names for people; `type-3` is "Type 3 for all"."""
 

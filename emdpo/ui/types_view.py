@@ -107,8 +107,3 @@ def _influence(ranking: RankingEvidence) -> str:
         f"<li><b>{ranking.influence:+.2f}</b> {shortened(ranking.prompt, PROMPT_LIMIT)}"
         f"<ol>{order}</ol></li>"
     )
-
-
-def no_result_line(message: str) -> str:
-    """Return the one line of a tab that lacks its run."""
-    return line(message, "warning")

@@ -211,6 +211,6 @@ def test_worst_group_of_an_attribute():
 
 
 def test_every_rule_has_a_name():
-    assert rule_label("lottery") == "Maximal lottery"
+    assert rule_label("prevalence") == "Prevalence mixture"
     assert rule_label("type-12") == "Type 12 for all"
     assert rule_label("something new") == "something new"
