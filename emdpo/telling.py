@@ -52,10 +52,17 @@ def _certainty(fit: Fit) -> list[str]:
         )
     elif information.note:
         lines.append(f"observed information: {information.note}")
-    for theorem in fit.identifiability.theorems:
-        if theorem.max_types is not None and theorem.max_types < fit.n_types:
-            lines.append(f"warning: {theorem.name}: {theorem.conclusion}")
+    lines += [f"warning: {shortfall}" for shortfall in shortfalls(fit)]
     return [*lines, f"identifiability: {fit.identifiability.to_text()}"]
+
+
+def shortfalls(fit: Fit) -> list[str]:
+    """Return each theorem by which rankings of this shape cannot tell so many types apart."""
+    return [
+        f"{theorem.name}: {theorem.conclusion}"
+        for theorem in fit.identifiability.theorems
+        if theorem.max_types is not None and theorem.max_types < fit.n_types
+    ]
 
 
 def empty_types_text(fit: Fit) -> str:
@@ -100,6 +107,10 @@ def audit_text(result: Audit, run: str | Path) -> str:
                 f"({result.config.confidence:.0%} interval {_percent(group.low)} to "
                 f"{_percent(group.high)})"
             )
+    lines.append(
+        "mixture minimises the worst plain regret and consensus the worst KL regret, in nats: by "
+        "share another rule can look better"
+    )
     if result.suppressed:
         few = result.config.min_group
         lines.append(f"{len(result.suppressed)} groups under {few} users are not shown")

@@ -31,6 +31,10 @@ Trace = pd.DataFrame | Sequence["TraceRow"]
 """`Fit.trace_table()`, or the rows themselves while a fit runs."""
 
 
+SAME_OPTIMUM = 0.01
+"""Nats within which two starts count as equally good."""
+
+
 def _starts(trace: Trace) -> dict[int, tuple[list[int], list[float], np.ndarray]]:
     """Return iterations, log-likelihoods and weights (iterations, K) of each start."""
     if isinstance(trace, pd.DataFrame):
@@ -54,7 +58,10 @@ def _starts(trace: Trace) -> dict[int, tuple[list[int], list[float], np.ndarray]
 
 
 def _best(starts: dict[int, tuple[list[int], list[float], np.ndarray]]) -> int:
-    return max(starts, key=lambda start: starts[start][1][-1])
+    """Return the start to show: of those as good as the best, the one with the longest way."""
+    best = max(values[-1] for _, values, _ in starts.values())
+    as_good = [s for s, (_, values, _) in starts.items() if values[-1] >= best - SAME_OPTIMUM]
+    return max(as_good, key=lambda start: len(starts[start][0]))
 
 
 def trace_figure(trace: Trace) -> go.Figure:
@@ -63,7 +70,8 @@ def trace_figure(trace: Trace) -> go.Figure:
     figure = question_figure(
         "Has the fit settled?",
         "Each line is one start (n = "
-        f"{len(starts)}); it should rise and flatten. Higher is better; the best start is thick.",
+        f"{len(starts)}); it should rise and flatten. Higher is better; thick: the best start, "
+        "or the longest of equally good ones.",
         height=300,
     )
     if not starts:
@@ -175,27 +183,27 @@ def data_figure(rankings: Rankings) -> go.Figure:
         f"n = {rankings.n_users:,} users, {rankings.n_rankings:,} rankings of "
         f"{rankings.n_candidates:,} answers to {rankings.n_prompts:,} prompts. More rankings a "
         "user and longer lists tell types apart better.",
-        height=240,
+        height=360,
         legend=0,
     )
-    figure = make_subplots(rows=1, cols=2, horizontal_spacing=0.16)
+    figure = make_subplots(rows=2, cols=1, vertical_spacing=0.3)
     figure.update_layout(about.layout, overwrite=False)
     table = data_table(rankings)
     sides = (("rankings per user", "users"), ("candidates per list", "rankings"))
-    for column, (what, counted) in enumerate(sides, start=1):
+    for row, (what, counted) in enumerate(sides, start=1):
         part = table[table["what"] == what]
         figure.add_bar(
             x=part["size"],
             y=part["count"],
-            marker={"color": TYPE_COLOURS[column - 1], "line": {"color": OUTLINE, "width": 1}},
+            marker={"color": TYPE_COLOURS[row - 1], "line": {"color": OUTLINE, "width": 1}},
             hovertemplate=f"%{{x}} {what}: %{{y:,}} {counted}<extra></extra>",
-            row=1,
-            col=column,
+            row=row,
+            col=1,
         )
-        figure.update_xaxes(title_text=what, row=1, col=column)
-        figure.update_yaxes(title_text=counted, row=1, col=column)
+        figure.update_xaxes(title_text=what, row=row, col=1)
+        figure.update_yaxes(title_text=counted, row=row, col=1)
         if len(part) <= 8:
-            figure.update_xaxes(tickvals=part["size"].tolist(), row=1, col=column)
+            figure.update_xaxes(tickvals=part["size"].tolist(), row=row, col=1)
     figure.update_xaxes(AXIS)
     figure.update_yaxes(AXIS)
     return figure

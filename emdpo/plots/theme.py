@@ -41,7 +41,7 @@ LABEL_LIMIT = 80
 """Characters of user text on a figure."""
 
 TITLE_WIDTH = 40
-HOW_TO_READ_WIDTH = 62
+HOW_TO_READ_WIDTH = 48
 """Characters a line, so that a figure 400 pixels wide cuts nothing."""
 
 AXIS = {

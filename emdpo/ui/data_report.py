@@ -61,6 +61,13 @@ def _summary(summary: Summary) -> str:
 
 
 def _identifiability(statement: IdentifiabilityStatement) -> str:
+    question = "<b>Can these rankings tell types apart?</b>"
+    verdict = f'<p class="verdict">{question} {text(statement.verdict)}</p>'
+    return verdict + fold("Which theorems say so, and what they assume", theorems_html(statement))
+
+
+def theorems_html(statement: IdentifiabilityStatement) -> str:
+    """Return what each theorem says of a panel, with its premises where it applies."""
     theorems = []
     for theorem in statement.theorems:
         premises = f"Premises: {'; '.join(theorem.premises)}." if theorem.applies else ""
@@ -68,6 +75,4 @@ def _identifiability(statement: IdentifiabilityStatement) -> str:
             f"<b>{text(theorem.name)}</b> ({text(theorem.source)}): {text(theorem.conclusion)}"
             f'<span class="premises">{text(premises)}</span>'
         )
-    question = "<b>Can these rankings tell types apart?</b>"
-    verdict = f'<p class="verdict">{question} {text(statement.verdict)}</p>'
-    return verdict + fold("Which theorems say so, and what they assume", listing(theorems))
+    return listing(theorems)

@@ -195,6 +195,17 @@ def offer_bundle(place: Workplace, run_id: str) -> gr.DownloadButton:
     return gr.DownloadButton(value=str(place.bundle(run_id)), interactive=True)
 
 
+def certainty(place: Workplace, run_id: str) -> str:
+    """Return how sure a finished fit is of its types; nothing before."""
+    run = status_or_none(place, run_id)
+    if run is None or not run.has_result or run.kind == SELECTION:
+        return ""
+    try:
+        return fit_view.certainty_html(place.fit(run_id))
+    except Exception as error:  # noqa: BLE001 - shown as one line
+        return line(one_line(error), "error")
+
+
 def show_history(place: Workplace, mine: dict[str, Any], run_id: str) -> list[Any]:
     """Return the runs that this browser knows, as a table and as choices."""
     ids = mine.get("runs", []) if isinstance(mine, dict) else []

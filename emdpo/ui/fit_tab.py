@@ -36,6 +36,7 @@ class FitTab:
     trace: gr.Plot
     weights: gr.Plot
     config: gr.HTML
+    certainty: gr.HTML
     selection_figure: gr.Plot
     selection_table: gr.Dataframe
     history: gr.Dataframe
@@ -72,7 +73,11 @@ def _lay_out() -> FitTab:
             form = fit_form()
             with gr.Row():
                 start = gr.Button(
-                    "Start", variant="primary", interactive=False, elem_id="start", min_width=100
+                    "Start the fit",
+                    variant="primary",
+                    interactive=False,
+                    elem_id="start",
+                    min_width=140,
                 )
                 stop = gr.Button(
                     "Stop", variant="stop", interactive=False, elem_id="stop", min_width=100
@@ -80,6 +85,7 @@ def _lay_out() -> FitTab:
                 resume = gr.Button("Go on", visible=False, min_width=100)
         with gr.Column(scale=2, min_width=320):
             state = gr.HTML(state_html(None), elem_id="run-state")
+            certainty = gr.HTML(elem_id="certainty")
             trace = gr.Plot(label="Log-likelihood", show_label=False, visible=False)
             weights = gr.Plot(label="Weights", show_label=False, visible=False)
             config = gr.HTML()
@@ -92,7 +98,7 @@ def _lay_out() -> FitTab:
             wrap=True,
             visible=False,
         )
-    parts = (form, note, demo, start, stop, resume, state, trace, weights, config)
+    parts = (form, note, demo, start, stop, resume, state, trace, weights, config, certainty)
     return FitTab(*parts, figure, table, *_runs())
 
 
@@ -152,6 +158,7 @@ def _connect(place: Workplace, session: Session, tab: FitTab) -> None:
     tab.runs.input(lambda chosen: chosen or "", tab.runs, run_id, **PRIVATE)
     tab.upload.upload(partial(events.open_bundle, place), tab.upload, [run_id, tab.note], **PRIVATE)
     session.milestone.change(partial(events.offer_bundle, place), run_id, tab.bundle, **QUIET)
+    session.milestone.change(partial(events.certainty, place), run_id, tab.certainty, **QUIET)
     data_id.change(
         partial(events.allow_start, place),
         data_id,

@@ -9,12 +9,15 @@ from typing import TYPE_CHECKING, Any
 
 from emdpo.jobs import JobState
 from emdpo.jobs.folder import SELECTION
-from emdpo.ui.markup import facts, line, pill, text
+from emdpo.telling import empty_types_text, shortfalls
+from emdpo.ui.data_report import theorems_html
+from emdpo.ui.markup import facts, fold, line, pill, text
 
 if TYPE_CHECKING:
     import pandas as pd
 
     from emdpo.core.selection import Selection
+    from emdpo.fitting import Fit
     from emdpo.jobs import JobStatus
 
 HISTORY_COLUMNS = ["started (UTC)", "data", "types", "state", "log-likelihood", "run id"]
@@ -25,7 +28,7 @@ _SHOWN_SETTINGS = ("features", "beta", "l2", "restarts", "max_iter", "seed")
 def state_html(status: JobStatus | None) -> str:
     """Return the state line of a job."""
     if status is None:
-        return line("No run yet. Choose the settings and press Start.")
+        return line("No run yet. Choose the settings and press Start the fit.")
     words = [pill(status.state), text(_doing(status))]
     body = " ".join(word for word in words if word)
     role = "alert" if status.state is JobState.FAILED else "status"
@@ -85,6 +88,46 @@ def _bar(status: JobStatus) -> str:
         f'aria-valuemax="100" aria-valuenow="{100 * share:.0f}">'
         f'<i style="width:{share:.0%}"></i></div>'
     )
+
+
+def certainty_html(fit: Fit) -> str:
+    """Return how sure a fit is of its types: its starts, the curvature, what theory promises."""
+    starts, information = fit.restarts, fit.information
+    smallest = information.smallest_eigenvalue
+    shown = [
+        ("starts at the best optimum", f"{starts.n_reached_best} of {starts.n_starts}"),
+        ("agreement of the best starts", _or_dash(starts.agreement, ".2f")),
+        ("smallest eigenvalue of the information", _or_dash(smallest, ".3g")),
+    ]
+    warnings = [empty_types_text(fit)] if fit.empty_types else []
+    parts = [line(f"Warning: {warning}.", "warning") for warning in warnings]
+    parts += [line(f"Warning: {warning}", "warning") for warning in shortfalls(fit)]
+    parts += [facts(shown), f'<p class="caveat">{text(_how_to_read(fit))}</p>']
+    verdict = fit.identifiability.verdict
+    question = "Can these rankings tell types apart, by which theorem, on which premises?"
+    parts.append(fold(question, f"<p>{text(verdict)}</p>{theorems_html(fit.identifiability)}"))
+    return f'<h4 class="runhead">How sure is this?</h4>{"".join(parts)}'
+
+
+def _or_dash(value: float | None, form: str) -> str:
+    return "-" if value is None else format(value, form)
+
+
+def _how_to_read(fit: Fit) -> str:
+    information = fit.information
+    told = ["Many starts at one optimum: hardly a better one was missed."]
+    if fit.restarts.agreement is not None:
+        told.append(
+            "Agreement 1: those starts put the same users together; 0: no more than chance."
+        )
+    if information.smallest_eigenvalue is not None:
+        told.append(
+            f"Eigenvalue near 0: some of the {information.n_parameters:,} parameters are not "
+            "pinned down by these rankings."
+        )
+    elif information.note:
+        told.append(f"Eigenvalue: {information.note}.")
+    return " ".join(told)
 
 
 def config_html(status: JobStatus | None) -> str:

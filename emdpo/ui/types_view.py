@@ -42,7 +42,7 @@ def _card(portrait: TypePortrait) -> str:
 def _wishes(title: str, wishes: Sequence[tuple[str, float]]) -> str:
     if not wishes:
         return ""
-    shown = wishes[:WISHES_SHOWN]
+    shown = sorted(wishes, key=_is_topic)[:WISHES_SHOWN]
     most = max(strength for _, strength in shown)
     items = "".join(
         f'<li><span>{shortened(phrase, 80)}</span><i style="width:{strength / most:.0%}" '
@@ -50,6 +50,11 @@ def _wishes(title: str, wishes: Sequence[tuple[str, float]]) -> str:
         for phrase, strength in shown
     )
     return f'<h4>{title}</h4><ul class="wishes">{items}</ul>'
+
+
+def _is_topic(wish: tuple[str, float]) -> bool:
+    """Return whether a wish is about a topic: such words say less at a glance than manners do."""
+    return " topic: " in wish[0]
 
 
 def _pair(pair: TellingPair, k: int) -> str:
