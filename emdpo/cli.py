@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 
 from emdpo.core.errors import EmdpoError
+from emdpo.core.json_values import plain, visible
 
 if TYPE_CHECKING:
     from emdpo.core.rankings import Rankings
@@ -41,8 +42,8 @@ class _Parser(argparse.ArgumentParser):
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run a command and return its exit code."""
-    options = build_parser().parse_args(arguments)
     try:
+        options = build_parser().parse_args(arguments)
         return options.run(options)
     except EmdpoError as error:
         _say(f"error: {_one_line(error)}", sys.stderr)
@@ -293,10 +294,10 @@ def _audit(options: argparse.Namespace) -> int:
 
 
 def _write(target: str, write: Any) -> None:
-    path = Path(target)
     try:
-        if path.is_dir() or not path.parent.is_dir():
-            raise EmdpoError(f"{target}: not a file in an existing folder")
+        path = Path(os.path.realpath(target))  # through a link, to what it stands for
+        if not path.parent.is_dir() or (path.exists() and not path.is_file()):
+            raise EmdpoError(f"{target}: not a regular file in an existing folder")
         write(path)
     except OSError as error:
         raise EmdpoError(f"{target}: cannot be written ({error.strerror})") from None
@@ -334,14 +335,15 @@ def _one_line(error: BaseException) -> str:
 
 
 def _print_json(value: dict[str, Any]) -> None:
-    from emdpo.core.json_values import plain
-
     _say(json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False))
 
 
 def _say(text: str, stream: Any = None) -> None:
     """Write a line; what the terminal's encoding lacks is replaced, never an error."""
     stream = stream or sys.stdout
+    if stream is None:  # closed by whoever started the command
+        return
     encoding = stream.encoding or "utf-8"
+    text = visible(text)
     stream.write(text.encode(encoding, "replace").decode(encoding) + "\n")
     stream.flush()

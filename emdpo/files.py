@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import hashlib
+import io
 import json
 import os
 import re
@@ -57,7 +58,9 @@ def write_csv(path: Path, table: pd.DataFrame) -> None:
 
 def write_parquet(path: Path, table: pd.DataFrame) -> None:
     """Write a Parquet file."""
-    write_with(path, lambda temporary: table.to_parquet(temporary, index=False))
+    content = io.BytesIO()  # Arrow cannot open every name that the file system has
+    table.to_parquet(content, index=False)
+    write_bytes(path, content.getvalue())
 
 
 def read_json(path: Path) -> dict[str, Any]:
@@ -98,7 +101,7 @@ def read_csv(path: Path, text_columns: tuple[str, ...] = ()) -> pd.DataFrame:
 def read_parquet(path: Path) -> pd.DataFrame:
     """Return a Parquet table of a run."""
     try:
-        return pd.read_parquet(path)
+        return pd.read_parquet(io.BytesIO(path.read_bytes()))
     except FileNotFoundError:
         raise RunError(f"{path.parent}: there is no {path.name}") from None
     except (OSError, ValueError) as error:
@@ -115,6 +118,8 @@ def exists(path: Path) -> bool:
 
 def sha256(path: Path) -> str:
     """Return the SHA-256 of a file in hexadecimal digits; RunError where it is missing."""
+    if exists(path) and not path.is_file():
+        raise RunError(f"{path}: is not a regular file")
     try:
         with path.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
@@ -124,7 +129,7 @@ def sha256(path: Path) -> str:
 
 def remove_unfinished(folder: Path) -> None:
     """Remove the temporary files that a killed process has left in a folder."""
-    if exists(folder):
+    if exists(folder) and folder.is_dir():
         for path in folder.iterdir():
             if _TEMPORARY.fullmatch(path.name):
                 path.unlink(missing_ok=True)

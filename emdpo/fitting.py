@@ -32,6 +32,9 @@ if TYPE_CHECKING:
 
     from emdpo.core.rankings import Rankings
 
+MAX_RESTARTS = 10_000
+"""More starts than any fit needs are a slip of the hand."""
+
 BETA_RANGE = (1e-6, 1e6)
 """Outside it policies are uniform or certain to the last bit, and regrets only rounding."""
 
@@ -68,6 +71,8 @@ class FitConfig:
             value = getattr(self, name)
             if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
                 raise EmdpoError(f"{name} must be a whole number of at least {least}, got {value}")
+        if self.restarts > MAX_RESTARTS:
+            raise EmdpoError(f"restarts must be at most {MAX_RESTARTS:,}, got {self.restarts}")
         low, high = BETA_RANGE
         if not low <= self.beta <= high:
             raise EmdpoError(f"beta must be between {low:g} and {high:g}, got {self.beta}")

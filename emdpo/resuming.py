@@ -100,7 +100,7 @@ def _check_free(run: Path) -> None:
     """Refuse a folder where the fit would overwrite somebody else's files."""
     if run == Path():
         raise RunError("the run folder must be a folder of its own, not the present one")
-    taken = [name for name in RUN_FILES if files.exists(run / name)]
+    taken = [name for name in ("README.md", *RUN_FILES) if files.exists(run / name)]
     if taken:
         raise RunError(
             f"{run} already has {taken[0]}, which is not this fit's; choose another --out"
@@ -154,6 +154,9 @@ def _progress(run: Path) -> Iterator[ProgressLog]:
     except EmdpoError as error:
         log.write("failed", message=str(error))
         raise
+    except OSError as error:
+        reason = f"{run}: cannot be written to ({error.strerror}); --resume goes on with it"
+        raise RunError(reason) from None
     finally:
         log.close()
 

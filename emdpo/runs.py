@@ -8,7 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -19,9 +19,16 @@ from emdpo.core.errors import RunError
 from emdpo.core.features import FeatureSet, describe_preferences
 from emdpo.core.identifiability import panel_identifiability
 from emdpo.core.information import Information
+from emdpo.core.json_values import visible
 from emdpo.core.loglinear import LogLinearPolicies
 from emdpo.core.rankings import Rankings, feature_columns
 from emdpo.fitting import Fit, FitConfig, Restarts
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+SLACK = 1e-6
+"""Rounding allowed where shares must sum to one."""
 
 RUN_FORMAT = 1
 """Raised when a run folder can no longer be read by older versions."""
@@ -43,6 +50,9 @@ RUN_FILES = (
 )
 """What `load_fit` reads beside fit.json."""
 
+AUDIT_FILES = ("audit.json", "types.csv", "groups.csv", "regret_matrix.csv", "report.html")
+"""What an audit of the run writes into its folder `audit`."""
+
 CITATION = (
     "Chidambaram, Seetharaman, Syrgkanis. Direct Preference Optimization with Unobserved "
     "Preference Heterogeneity: The Necessity of Ternary Preferences. AISTATS 2026 (PMLR 300), "
@@ -53,10 +63,13 @@ CITATION = (
 def save_fit(fit: Fit, folder: str | Path) -> Path:
     """Write the run folder and return its path; `fit.json` comes last, when all else is whole.
 
-    That of an earlier fit goes first, or it would stand beside files that are not its own.
+    That of an earlier fit goes first, with its audit, or they would stand beside files that are
+    not their own.
     """
     run = Path(folder)
     (run / "fit.json").unlink(missing_ok=True)
+    for name in AUDIT_FILES:
+        (run / "audit" / name).unlink(missing_ok=True)
     _save_rankings(fit.rankings, run / "data")
     _save_policies(fit, run / "policy")
     files.write_csv(run / "responsibilities.csv", fit.responsibility_table())
@@ -89,7 +102,7 @@ def load_fit(folder: str | Path) -> Fit:
     run = Path(folder)
     about = finished_summary(run)
     try:
-        _verify(run, about.get("files", {}))
+        _verify(run, about["files"], about["features"])
         return _load(run, about)
     except RunError:
         raise
@@ -97,10 +110,12 @@ def load_fit(folder: str | Path) -> Fit:
         raise RunError(f"{run}: damaged run folder ({error!r})") from None
 
 
-def _verify(run: Path, digests: Mapping[str, str]) -> None:
+def _verify(run: Path, digests: Mapping[str, str], kind: str) -> None:
     """Raise unless the files are those that fit.json was written for, bit for bit."""
     for name in RUN_FILES:
-        if name in digests and files.sha256(run / name) != digests[name]:
+        if name == _FEATURES and kind == "items":
+            continue
+        if files.sha256(run / name) != digests[name]:
             raise RunError(f"{run}: {name} is damaged or was changed after the fit was saved")
 
 
@@ -153,13 +168,17 @@ def _load(run: Path, about: Mapping[str, Any]) -> Fit:
     responsibilities = files.read_csv(run / "responsibilities.csv", ("user_id",))
     if list(responsibilities["user_id"]) != list(rankings.users.index):
         raise RunError(f"{run}: responsibilities.csv does not belong to the run's users")
+    weights = np.array(about["weights"], float)
+    posterior = responsibilities[names].to_numpy(float)
+    if about["n_types"] != config.n_types or not _sound(weights, posterior, types, pooled):
+        raise RunError(f"{run}: damaged run folder (its numbers contradict one another)")
     return Fit(
         rankings=rankings,
         config=config,
         policies=LogLinearPolicies(features, types, config.l2),
         pooled=LogLinearPolicies(features, pooled, config.l2),
-        weights=np.array(about["weights"], float),
-        responsibilities=responsibilities[names].to_numpy(float),
+        weights=weights,
+        responsibilities=posterior,
         log_likelihood=_number(about["log_likelihood"]),
         trace=_trace_rows(files.read_csv(run / "trace.csv"), config.n_types),
         stop_reason=StopReason(about["stop_reason"]),
@@ -170,6 +189,23 @@ def _load(run: Path, about: Mapping[str, Any]) -> Fit:
         identifiability=panel_identifiability(rankings),
         data_sha256=about["data_sha256"],
         versions=about["versions"],
+    )
+
+
+def _sound(
+    weights: NDArray[np.float64],
+    posterior: NDArray[np.float64],
+    types: NDArray[np.float64],
+    pooled: NDArray[np.float64],
+) -> bool:
+    """Return whether weights (K,), responsibilities (N, K) and thetas can be those of a fit."""
+    shares = [*posterior, weights]
+    return bool(
+        weights.shape == (len(types),)
+        and pooled.shape == (1, types.shape[1])
+        and all(np.isfinite(array).all() for array in (weights, posterior, types, pooled))
+        and all((row >= 0).all() and abs(row.sum() - 1) < SLACK for row in shares)
+        and (np.diff(weights) <= SLACK).all()
     )
 
 
@@ -246,6 +282,8 @@ def _load_policies(folder: Path, config: FitConfig) -> tuple[FeatureSet, np.ndar
     )
     theta = files.read_csv(folder / "theta.csv", ("feature",))
     pooled = files.read_csv(folder / "pooled.csv", ("feature",))
+    if any(list(table["feature"]) != about["names"] for table in (theta, pooled)):
+        raise RunError(f"{folder.parent}: theta.csv does not belong to the run's features")
     names = [f"type_{k + 1}" for k in range(config.n_types)]
     return (
         features,
@@ -355,5 +393,5 @@ def model_card(fit: Fit) -> str:
 
 def cell_text(text: str) -> str:
     """Return text on one line that Markdown shows as it is, also inside a table cell."""
-    single = " ".join(str(text).split())
+    single = visible(" ".join(str(text).split()))
     return "".join(f"\\{char}" if char in "\\|`*_[]<>#$~" else char for char in single)

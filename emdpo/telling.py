@@ -13,6 +13,7 @@ from emdpo.core.findings import worst_group
 
 if TYPE_CHECKING:
     from emdpo.core.audit import Audit
+    from emdpo.core.identifiability import Theorem
     from emdpo.core.selection import Selection
     from emdpo.fitting import Fit
 
@@ -52,14 +53,14 @@ def _certainty(fit: Fit) -> list[str]:
         )
     elif information.note:
         lines.append(f"observed information: {information.note}")
-    lines += [f"warning: {shortfall}" for shortfall in shortfalls(fit)]
+    lines += [f"warning: {theorem.name}: {theorem.conclusion}" for theorem in shortfalls(fit)]
     return [*lines, f"identifiability: {fit.identifiability.to_text()}"]
 
 
-def shortfalls(fit: Fit) -> list[str]:
+def shortfalls(fit: Fit) -> list[Theorem]:
     """Return each theorem by which rankings of this shape cannot tell so many types apart."""
     return [
-        f"{theorem.name}: {theorem.conclusion}"
+        theorem
         for theorem in fit.identifiability.theorems
         if theorem.max_types is not None and theorem.max_types < fit.n_types
     ]

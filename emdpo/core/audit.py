@@ -28,6 +28,9 @@ if TYPE_CHECKING:
 KINDS = ("plain", "kl", "share")
 """Plain regret (raw), KL regret, and plain regret as a share of the type's own gain."""
 
+MAX_BOOTSTRAP = 100_000
+"""More resamples than any interval needs are a slip of the hand."""
+
 NOT_KNOWN = "not known"
 """The group of users whose attribute is missing."""
 
@@ -51,6 +54,8 @@ class AuditConfig:
     def __post_init__(self) -> None:
         if self.min_group < 1 or self.n_bootstrap < 1:
             raise EmdpoError("min_group and n_bootstrap must be at least 1")
+        if self.n_bootstrap > MAX_BOOTSTRAP:
+            raise EmdpoError(f"n_bootstrap must be at most {MAX_BOOTSTRAP:,}")
         if self.seed < 0:
             raise EmdpoError(f"seed must be at least 0, got {self.seed}")
         if not 0 < self.confidence < 1:

@@ -1,8 +1,9 @@
-"""Results as JSON values."""
+"""Results as JSON values, and text that is safe to show on a terminal."""
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -20,3 +21,16 @@ def plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
+
+
+_CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
+"""Characters that move the cursor, colour a terminal or turn the direction of text."""
+
+
+def visible(text: str) -> str:
+    r"""Return text with control characters written out, so that data cannot drive a terminal.
+
+    >>> visible("red \x1b[31m")
+    'red \\x1b[31m'
+    """
+    return _CONTROL.sub(lambda match: ascii(match[0])[1:-1], text)

@@ -36,7 +36,7 @@ class SelectionConfig:
     """Precision of the prior on theta, >= 0."""
     restarts: int = 10
     """Starts of the fit to all rankings."""
-    fold_restarts: int = 4
+    fold_restarts: int = 2
     """Starts of each fit that leaves a fold out."""
     n_folds: int = 4
     """Parts that rankings (or users) are cut into, >= 2."""

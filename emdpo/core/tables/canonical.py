@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 
 _OPTIONAL_IDS = ("ranking_id", "prompt_id", "response_id")
 
+MAX_WEIGHT = 1e9
+"""A larger weight of one ranking would drown every other in rounding."""
+
 
 @dataclass(frozen=True)
 class Canonical:
@@ -151,7 +154,7 @@ def _add_numbers(table: pd.DataFrame, cells: pd.DataFrame) -> list[Fault]:
     """Add weight and features to the table, and return what is wrong with them."""
     faults: list[Fault] = []
     if "weight" in cells and not _all_blank(column(cells, "weight")):
-        table["weight"], faults = numbers(column(cells, "weight"), least=0.0)
+        table["weight"], faults = numbers(column(cells, "weight"), least=0.0, most=MAX_WEIGHT)
     found = {}
     for name in feature_columns(cells):
         found[name], wrong = numbers(column(cells, name))

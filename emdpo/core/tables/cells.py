@@ -208,16 +208,17 @@ def flags(column: pd.Series) -> tuple[NDArray[np.int64], list[Fault]]:
 
 
 def numbers(
-    column: pd.Series, *, blank: bool = False, least: float = -np.inf
+    column: pd.Series, *, blank: bool = False, least: float = -np.inf, most: float = np.inf
 ) -> tuple[NDArray[np.float64], list[Fault]]:
-    """Return (rows,) finite numbers >= `least`; NaN for blank cells where `blank` allows them."""
+    """Return finite numbers (rows,) in range; NaN for blank cells where `blank` allows them."""
     values, is_blank = _decimals(column)
-    good = np.isfinite(values) & (values >= least)
+    good = np.isfinite(values) & (values >= least) & (values <= most)
     if blank:
         good |= is_blank
     values = np.where(good, values, 0.0)
     values[is_blank & blank] = np.nan
     wanted = "a finite number" + (f" >= {least:g}" if np.isfinite(least) else "")
+    wanted += f" and <= {most:g}" if np.isfinite(most) else ""
 
     def describe(row: int) -> str:
         return f"expected {wanted}, got {_cell(column.iloc[row])}"
