@@ -131,7 +131,7 @@ def spread(audit: Audit, attribute: str) -> str:
 
 def page(studies: list[dict]) -> str:
     """Return docs/real-data.md."""
-    return "\n".join([*INTRODUCTION, *table(studies), *details(studies)]) + "\n"
+    return "\n".join([*INTRODUCTION, *table(studies), *READING, *details(studies)]) + "\n"
 
 
 INTRODUCTION = [
@@ -145,6 +145,28 @@ INTRODUCTION = [
     "on two shared cores. The regret share is 0% for a policy as good as the type's own and 100%",
     "for one no better than the untuned model; brackets are 95% bootstrap intervals over users,",
     "which do not include the uncertainty of the types themselves.",
+    "",
+]
+
+
+READING = [
+    "",
+    "## What to make of it",
+    "",
+    "- *A gap where there is one*: issp2000 by country (the intervals of Austria and Great Britain",
+    "  do not meet) and gss_music by age. *None where there is none*: german_parties, carconf and",
+    "  gss_music by gender, where intervals overlap or differ by a point or two.",
+    "- *Min-max regret does not always lower the share.* The mixture minimises the worst regret in",
+    "  nats and the consensus the worst KL regret. On issp2000, gss_music and carconf the type with",
+    "  most to lose in nats is not the one with the largest share, so that protecting it costs the",
+    "  others more of theirs than pooled DPO does. On german_parties, jester5k and polis the worst",
+    "  share falls too.",
+    "- *cems* has two types that differ far down the list but agree at the top (London). At",
+    "  beta = 0.1 every policy answers with the top, so that nobody loses anything: regret audits",
+    "  policies, not tastes.",
+    "- *ccai* and *chatbot_personalization* do not support more than one type; *polis_group* was",
+    "  computed from the votes that are audited here, so that a gap by it would prove nothing.",
+    "- An answer is named by its id where it is an item of a survey.",
     "",
 ]
 
