@@ -176,7 +176,7 @@ def _absent(raw: RawTable, layout: Layout) -> Iterable[Problem]:
     """Yield what the table lacks, and the column that may be meant."""
     for role in layout.missing:
         guess = layout.suggestions.get(role)
-        hint = f"; is it {show(guess)}? (columns=)" if guess else ""
+        hint = f"; is it {show(guess)}? Rename it (in Python: columns=)" if guess else ""
         order = " (or score, rating, chosen)" if role == "rank" else ""
         there = listing(raw.frame.columns, 6)
         message = f"the table has no such column{order}, only {there}{hint}"
