@@ -11,6 +11,7 @@ import unicodedata
 from dataclasses import replace
 
 import numpy as np
+import pandas as pd
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -188,6 +189,14 @@ def test_the_best_start_is_highlighted():
     assert best.name == "best start (2)"
     assert list(best.y) == [-25.0, -10.0]
     assert [trace.showlegend for trace in figure.data] == [True, True]
+
+
+def test_of_equally_good_starts_the_longest_is_shown():
+    short, long = [(0, 0, -10.0), (0, 1, -9.0)], [(1, 0, -20.0), (1, 1, -12.0), (1, 2, -9.001)]
+    frame = pd.DataFrame([*short, *long], columns=["restart", "iteration", "log_likelihood"])
+    trace = frame.assign(weight_1=0.6, weight_2=0.4)
+    best = max(plots.trace_figure(trace).data, key=lambda line: line.line.width)
+    assert best.name == "best start (2)"
 
 
 def test_rows_and_table_give_the_same_trace(fit):

@@ -10,6 +10,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from emdpo.core.findings import rule_label
+from emdpo.core.mixture import EMPTY_TYPE
 from emdpo.plots.theme import (
     GRID,
     INK,
@@ -78,7 +79,9 @@ def regret_by_rule_figure(audit: Audit, kind: str = "share") -> go.Figure:
     )
     labels = [rule_label(rule) for rule in audit.rules]
     table = np.stack([audit.regret[kind][rule] for rule in audit.rules])  # (J, K)
+    held = np.flatnonzero(np.asarray(audit.prevalence) * audit.n_users >= EMPTY_TYPE)
     for label, row in zip(labels, table, strict=True):
+        row = row[held]
         row = row[np.isfinite(row)]
         figure.add_scatter(
             x=[row.min(), row.max()] if len(row) else [],
@@ -89,7 +92,7 @@ def regret_by_rule_figure(audit: Audit, kind: str = "share") -> go.Figure:
             showlegend=False,
         )
     title, fmt = KIND_AXES[kind]
-    for k in range(audit.n_types):
+    for k in held.tolist():
         figure.add_scatter(
             x=table[:, k],
             y=labels,

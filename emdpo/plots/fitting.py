@@ -35,6 +35,10 @@ SAME_OPTIMUM = 0.01
 """Nats within which two starts count as equally good."""
 
 
+SAME_SHARES = 0.01
+"""Difference in final shares up to which two equally good starts show the same types."""
+
+
 def _starts(trace: Trace) -> dict[int, tuple[list[int], list[float], np.ndarray]]:
     """Return iterations, log-likelihoods and weights (iterations, K) of each start."""
     if isinstance(trace, pd.DataFrame):
@@ -59,8 +63,14 @@ def _starts(trace: Trace) -> dict[int, tuple[list[int], list[float], np.ndarray]
 
 def _best(starts: dict[int, tuple[list[int], list[float], np.ndarray]]) -> int:
     """Return the start to show: of those as good as the best, the one with the longest way."""
-    best = max(values[-1] for _, values, _ in starts.values())
-    as_good = [s for s, (_, values, _) in starts.items() if values[-1] >= best - SAME_OPTIMUM]
+    best = max(starts, key=lambda start: starts[start][1][-1])
+    _, values, weights = starts[best]
+    as_good = [
+        start
+        for start, (_, v, w) in starts.items()
+        if v[-1] >= values[-1] - SAME_OPTIMUM
+        and np.allclose(np.sort(w[-1]), np.sort(weights[-1]), atol=SAME_SHARES)
+    ]
     return max(as_good, key=lambda start: len(starts[start][0]))
 
 
@@ -204,6 +214,9 @@ def data_figure(rankings: Rankings) -> go.Figure:
         figure.update_yaxes(title_text=counted, row=row, col=1)
         if len(part) <= 8:
             figure.update_xaxes(tickvals=part["size"].tolist(), row=row, col=1)
+        if len(part) == 1:
+            only = int(part["size"].tolist()[0])
+            figure.update_xaxes(range=[only - 1, only + 1], row=row, col=1)
     figure.update_xaxes(AXIS)
     figure.update_yaxes(AXIS)
     return figure

@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
+from emdpo.core.mixture import EMPTY_TYPE
 from emdpo.plots.theme import (
     CLEAR,
     GRID,
@@ -181,18 +182,19 @@ def style_table(profile: StyleProfile) -> pd.DataFrame:
 def style_figure(profile: StyleProfile, top: int = 12) -> go.Figure:
     """Return what each type prefers: the `top` features on which types differ or care most."""
     n_types = len(profile.strength)
+    held = np.flatnonzero(profile.n >= EMPTY_TYPE)
     spread = np.ptp(profile.strength, axis=0) if n_types > 1 else np.abs(profile.strength[0])
     chosen = np.argsort(-spread, kind="stable")[:top]
-    sizes = ", ".join(f"{type_name(k)} n = {profile.n[k]:.0f}" for k in range(n_types))
+    sizes = ", ".join(f"{type_name(k)} n = {profile.n[k]:.0f}" for k in held.tolist())
     figure = question_figure(
         "What does each type like and dislike?",
         "Right of zero: liked; left: disliked; marks further apart: types differ more. Bars are "
         f"{profile.confidence:.0%} intervals. Expected users: {sizes}.",
-        height=34 * len(chosen) + 20 * n_types,
-        legend=n_types,
+        height=34 * len(chosen) + 20 * len(held),
+        legend=len(held),
     )
     place = np.arange(len(chosen))
-    for k in range(n_types):
+    for k in held.tolist():
         offset = 0.5 * (k - (n_types - 1) / 2) / n_types
         figure.add_scatter(
             x=profile.strength[k, chosen],

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from emdpo.core.findings import CAVEAT, findings, rule_label
-from emdpo.ui.markup import listing, text
+from emdpo.ui.markup import line, listing, text
 
 if TYPE_CHECKING:
     from emdpo.core.audit import Audit
@@ -17,6 +17,11 @@ def findings_html(audit: Audit) -> str:
     """Return what the audit found, in sentences."""
     items = (f'<span class="finding">{text(found.text)}</span>' for found in findings(audit))
     body = listing(items, "findings")
+    if not audit.groups:
+        body += line(
+            "No groups to compare: the data have no column such as age or country with enough "
+            "users in each group. Add a users file in 1 Data and fit again."
+        )
     caveat = f'<p class="caveat">{text(CAVEAT)}</p>'
     return f'<div class="report"><h3>What the audit found</h3>{body}{caveat}</div>'
 

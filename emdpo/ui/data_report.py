@@ -23,6 +23,8 @@ def report_html(data: DataSet) -> str:
     if report.errors:
         parts.append(line("These data cannot be used yet:", "error"))
         parts.append(_problems(report.errors, "errors"))
+        if data.layout is None or data.layout.form is None:
+            parts.append(line("Other column names? Say which is which under Columns."))
     if report.summary is not None:
         parts.append(_summary(report.summary))
     if report.warnings:

@@ -25,6 +25,10 @@ HISTORY_COLUMNS = ["started (UTC)", "data", "types", "state", "log-likelihood", 
 _SHOWN_SETTINGS = ("features", "beta", "l2", "restarts", "max_iter", "seed")
 
 
+ROUNDING = 1e-6
+"""Eigenvalues below this cannot be told from 0."""
+
+
 def state_html(status: JobStatus | None) -> str:
     """Return the state line of a job."""
     if status is None:
@@ -43,7 +47,8 @@ def _doing(status: JobStatus) -> str:
         case JobState.STOPPING:
             return "after this iteration; the best so far is kept"
         case JobState.DONE if progress.ended:
-            return f"in {progress.ended.get('seconds', 0):.0f} s: {_result(progress.ended)}"
+            seconds = progress.ended.get("seconds", 0)
+            return f"in {seconds:.0f} s: {_result(progress.ended)}. Next: 3 Types and 4 Audit."
         case JobState.RUNNING if progress.steps:
             return f"{progress.steps[0]} of {progress.steps[1]} fits, {_elapsed(status)}"
         case JobState.RUNNING if progress.started is None:
@@ -97,11 +102,18 @@ def certainty_html(fit: Fit) -> str:
     shown = [
         ("starts at the best optimum", f"{starts.n_reached_best} of {starts.n_starts}"),
         ("agreement of the best starts", _or_dash(starts.agreement, ".2f")),
-        ("smallest eigenvalue of the information", _or_dash(smallest, ".3g")),
+        (
+            "smallest eigenvalue of the information",
+            "-" if smallest is None else _near_zero(smallest),
+        ),
     ]
-    warnings = [empty_types_text(fit)] if fit.empty_types else []
-    parts = [line(f"Warning: {warning}.", "warning") for warning in warnings]
-    parts += [line(f"Warning: {warning}", "warning") for warning in shortfalls(fit)]
+    parts = [line(f"Warning: {empty_types_text(fit)}.", "warning")] if fit.empty_types else []
+    if fit.features.kind == "items":
+        parts += [
+            line(f"Warning: {theorem.name}: {theorem.conclusion}", "warning")
+            for theorem in shortfalls(fit)
+            if theorem.applies
+        ]
     parts += [facts(shown), f'<p class="caveat">{text(_how_to_read(fit))}</p>']
     verdict = fit.identifiability.verdict
     question = "Can these rankings tell types apart, by which theorem, on which premises?"
@@ -111,6 +123,10 @@ def certainty_html(fit: Fit) -> str:
 
 def _or_dash(value: float | None, form: str) -> str:
     return "-" if value is None else format(value, form)
+
+
+def _near_zero(eigenvalue: float) -> str:
+    return f"{eigenvalue:.3g}" if abs(eigenvalue) >= ROUNDING else "0 (to rounding)"
 
 
 def _how_to_read(fit: Fit) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -25,6 +26,9 @@ if TYPE_CHECKING:
     from emdpo.core.composition import Composition
     from emdpo.core.portraits import TypePortrait
     from emdpo.core.tastes import StyleProfile
+    from emdpo.fitting import Fit
+
+NO_GROUPS = "The data have no groups: add a users file in 1 Data and fit again to see them here."
 
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 
@@ -38,6 +42,7 @@ def build(place: Workplace, session: Session) -> None:
             posterior = gr.Plot(label="How sure?", show_label=False, min_width=320)
             style = gr.Plot(label="Likes and dislikes", show_label=False, min_width=320)
         gr.Markdown("### Types and groups")
+        groups = gr.HTML()
         attribute = gr.Dropdown(
             choices=[],
             label="Group by",
@@ -45,7 +50,19 @@ def build(place: Workplace, session: Session) -> None:
         )
         composition = gr.Plot(label="Types by group", show_label=False)
         user, look, answer = _look_up()
-    shown = [note, demo, contents, cards, posterior, style, attribute, composition, user, answer]
+    shown = [
+        note,
+        demo,
+        contents,
+        cards,
+        posterior,
+        style,
+        groups,
+        attribute,
+        composition,
+        user,
+        answer,
+    ]
     run_id = session.run_id
     session.milestone.change(partial(show, place), run_id, shown, **PRIVATE)
     attribute.input(partial(show_groups, place), [run_id, attribute], composition, **PRIVATE)
@@ -72,11 +89,11 @@ def _look_up() -> tuple[gr.Textbox, gr.Button, gr.HTML]:
 def show(place: Workplace, run_id: str) -> list[Any]:
     """Return the types of a run, or what is missing."""
     if message := missing(place, run_id):
-        return [*missing_view(message), *[gr.skip()] * 7]
+        return [*missing_view(message), *[gr.skip()] * 8]
     try:
         return [*present_view(), *_contents(place, run_id)]
     except Exception as error:  # noqa: BLE001 - shown as one line
-        return [note_html(one_line(error), "error"), *[gr.skip()] * 9]
+        return [note_html(one_line(error), "error"), *[gr.skip()] * 10]
 
 
 def _contents(place: Workplace, run_id: str) -> list[Any]:
@@ -90,6 +107,7 @@ def _contents(place: Workplace, run_id: str) -> list[Any]:
         cards_html(portraits(place, run_id)),
         gr.Plot(value=posterior, visible=posterior is not None),
         style_figure(profile(place, run_id)),
+        note_html("" if names else NO_GROUPS),
         gr.Dropdown(choices=names, value=first, visible=bool(names)),
         show_groups(place, run_id, first),
         gr.Textbox(value="", placeholder=f"for example {fit.rankings.users.index[0]}"[:60]),
@@ -101,10 +119,34 @@ def portraits(place: Workplace, run_id: str) -> tuple[TypePortrait, ...]:
     """Return what each type of a run is."""
     from emdpo.core.portraits import type_portraits
 
-    return place.derived(
-        run_id,
-        "portraits",
-        lambda fit: type_portraits(fit.rankings, fit.policies, fit.responsibilities, fit.weights),
+    def make(fit: Fit) -> tuple[TypePortrait, ...]:
+        found = type_portraits(fit.rankings, fit.policies, fit.responsibilities, fit.weights)
+        texts = item_texts(fit)
+        return tuple(
+            replace(p, wishes=_in_full(p.wishes, texts), sets_apart=_in_full(p.sets_apart, texts))
+            for p in found
+        )
+
+    return place.derived(run_id, "portraits", make)
+
+
+def item_texts(fit: Fit) -> dict[str, str]:
+    """Return the text of each item that has one of its own, by its label."""
+    if fit.features.kind != "items":
+        return {}
+    texts = fit.rankings.candidates.groupby("response_id")["response"].agg(["first", "nunique"])
+    first = texts.loc[texts["nunique"] == 1, "first"].to_dict()
+    named = zip(fit.features.names, fit.features.labels, strict=True)
+    return {label: str(first[name]) for name, label in named if name in first}
+
+
+def _in_full(
+    wishes: tuple[tuple[str, float], ...], texts: dict[str, str]
+) -> tuple[tuple[str, float], ...]:
+    """Return wishes that name items by their text: "prefers Air pollution", not "prefers CAR"."""
+    split = ((*phrase.partition(" "), strength) for phrase, strength in wishes)
+    return tuple(
+        (f"{verb}{space}{texts.get(item, item)}", strength) for verb, space, item, strength in split
     )
 
 
@@ -112,11 +154,12 @@ def profile(place: Workplace, run_id: str) -> StyleProfile:
     """Return how strongly each type wants each feature."""
     from emdpo.core.tastes import style_profile
 
-    return place.derived(
-        run_id,
-        "profile",
-        lambda fit: style_profile(fit.rankings, fit.policies, fit.responsibilities, fit.weights),
-    )
+    def make(fit: Fit) -> StyleProfile:
+        found = style_profile(fit.rankings, fit.policies, fit.responsibilities, fit.weights)
+        texts = item_texts(fit)
+        return replace(found, labels=tuple(texts.get(label, label) for label in found.labels))
+
+    return place.derived(run_id, "profile", make)
 
 
 def composition_of(place: Workplace, run_id: str, attribute: str) -> Composition:

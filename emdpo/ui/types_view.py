@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
+from emdpo.core.mixture import EMPTY_TYPE
 from emdpo.plots.theme import type_colour
 from emdpo.ui.markup import fold, line, shortened
 
@@ -24,6 +25,13 @@ def cards_html(portraits: Sequence[TypePortrait]) -> str:
 
 def _card(portrait: TypePortrait) -> str:
     k = portrait.number - 1
+    if portrait.n_expected < EMPTY_TYPE:
+        return (
+            f'<section class="card" style="--type:{type_colour(k)}" aria-label="Type {k + 1}">'
+            f"<h3><i></i>Type {k + 1}<span>0%</span></h3>"
+            '<p class="size">Nobody: these rankings support fewer types. Fit fewer in 2 Fit.</p>'
+            "</section>"
+        )
     first, *more = [_pair(pair, k) for pair in portrait.pairs] or [""]
     apart = _wishes("What sets it apart from the average type", portrait.sets_apart)
     return (

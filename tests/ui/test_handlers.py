@@ -195,7 +195,7 @@ def test_types_without_a_run_say_what_is_missing(place):
 
 
 def test_types_show_cards_figures_and_groups(place, demo_run):
-    note, offer, contents, cards, posterior, style, attribute, composition, *_ = types_tab.show(
+    note, offer, contents, cards, posterior, style, _, attribute, composition, *_ = types_tab.show(
         place, demo_run[1]
     )
     assert not note.visible and not offer.visible and contents.visible
@@ -332,3 +332,12 @@ def test_a_suggestion_sets_the_number_of_types_and_shows_why(place, wait_for):
 def test_going_on_with_what_cannot_is_one_line(place, demo_run):
     assert "only an interrupted or stopped fit" in fit_events.resume(place, demo_run[1])
     assert not fit_events.watch(place, None, demo_run[1], "")[8].visible
+
+
+def test_the_fit_tab_says_how_sure_a_fit_is(place, demo_run):
+    from emdpo.ui import fit_events
+
+    said = fit_events.certainty(place, demo_run[1])
+    for part in ("starts at the best optimum", "smallest eigenvalue", "Premises:", "<details"):
+        assert part in said
+    assert fit_events.certainty(place, "") == ""
