@@ -17,8 +17,10 @@ import emdpo
 from emdpo import resuming
 from emdpo.cli import main
 from emdpo.core.errors import EmdpoError, NotIdentifiableError, RunError
+from emdpo.core.features import build_features
+from emdpo.core.mixture import fit_mixture
 from emdpo.fitting import FitConfig
-from emdpo.resuming import PROGRESS, STATE, STOP, fit_in_folder
+from emdpo.resuming import PROGRESS, STATE, STOP, fit_in_folder, load_restarts, save_restart
 
 STARTS = 3
 CONFIG = FitConfig(n_types=3, features="columns", restarts=STARTS)
@@ -220,6 +222,23 @@ def test_a_damaged_start_is_run_again(rankings, uninterrupted, tmp_path, monkeyp
     assert every_file(tmp_path) == uninterrupted
     redone = [event["restart"] for event in events(tmp_path) if event["event"] == "restart"]
     assert redone == [0, 1, 1, 2]
+
+
+def test_a_kept_start_is_what_it_was_bit_for_bit(rankings, tmp_path):
+    """Not even the last bit of a responsibility may move: it may decide what is best."""
+    features = build_features(rankings, "columns")
+    runs = fit_mixture(rankings, features, 3, l2=1.0, n_restarts=5, seed=0).runs
+    for restart, run in enumerate(runs):
+        save_restart(tmp_path, restart, run)
+    kept = load_restarts(tmp_path, features, CONFIG)
+    assert list(kept) == [0, 1, 2, 3, 4]
+    for run, again in zip(runs, kept.values(), strict=True):
+        for name in ("log_weights", "log_resp"):
+            np.testing.assert_array_equal(getattr(again.state, name), getattr(run.state, name))
+        np.testing.assert_array_equal(again.state.policies.theta, run.state.policies.theta)
+        assert again.state.objective == run.state.objective
+        assert again.trace == run.trace
+        assert (again.stop_reason, again.remaining_gain) == (run.stop_reason, run.remaining_gain)
 
 
 def test_resuming_where_nothing_was_started_begins(rankings, uninterrupted, tmp_path):
