@@ -34,6 +34,9 @@ RULE_LABELS = {
 MAX_NAMED = 5
 """Suppressed groups of an attribute that are named; of more, only the number is told."""
 
+MAX_COSTS = 2
+"""Groups that are named as paying for the remedy, the most costly first."""
+
 CAVEAT = (
     "Types are patterns in these rankings, not kinds of people, and say nothing about people who "
     "are not in the data. Regret is judged by the fitted models themselves. Intervals count who "
@@ -100,7 +103,9 @@ def worst_group(
 
 
 def findings(audit: Audit, rule: str = "pooled", remedy: str = "consensus") -> tuple[Finding, ...]:
-    """Return what the audit supports, largest first, then what it does not, then what is hidden.
+    """Return who is badly served, largest loss first, what types want, and what a remedy costs.
+
+    Then follow the differences that the audit does not support, and what is hidden.
 
     Parameters
     ----------
@@ -111,19 +116,22 @@ def findings(audit: Audit, rule: str = "pooled", remedy: str = "consensus") -> t
         The rule it is compared with.
     """
     attributes = list(dict.fromkeys(group.attribute for group in audit.groups))
-    supported: list[Finding] = []
+    harmed: list[Finding] = []
+    costs: list[Finding] = []
     unsupported: list[Finding] = []
     for attribute in attributes:
         groups = _comparable(audit, attribute, rule, remedy)
         if len(groups) < 2:
             continue
         if _differ(_widened(audit, groups, rule)):
-            supported += [_most_harmed(audit, groups, rule, remedy)]
-            supported += _cost(audit, groups, rule, remedy)
+            harmed.append(_most_harmed(audit, groups, rule, remedy))
+            costs += _cost(audit, groups, rule, remedy)
         else:
             unsupported.append(_no_difference(audit, groups, rule))
-    supported.sort(key=lambda finding: -(finding.value or 0.0))
-    return (*supported, *_between_types(audit), *unsupported, *_suppressed(audit))
+    for part in (harmed, costs):
+        part.sort(key=lambda finding: -(finding.value or 0.0))
+    told = (*harmed, *_between_types(audit), *costs[:MAX_COSTS])
+    return (*told, *unsupported, *_suppressed(audit))
 
 
 def _comparable(audit: Audit, attribute: str, *rules: str) -> list[GroupRegret]:

@@ -166,15 +166,16 @@ def test_undefined_shares_are_not_compared():
     assert found.value == 1.3
 
 
-def test_findings_are_sorted_by_size_then_by_what_they_support():
+def test_who_is_harmed_comes_first_then_types_costs_and_what_is_hidden():
     region = [
         group("north", (1.6, 1.7, 1.8), (0.7, 0.8, 0.9), attribute="region"),
         group("south", (0.2, 0.3, 0.4), (0.2, 0.3, 0.4), attribute="region"),
     ]
     small = [SuppressedGroup("age", "x", 3)]
     found = findings(audit_of(YOUNG, OLD, *region, suppressed=small))
-    assert [one.kind for one in found] == ["group", "group", "cost", "type", "suppressed"]
-    assert [one.value for one in found[:3]] == [1.7, 1.3, 0.8]
+    assert [one.kind for one in found] == ["group", "group", "type", "cost", "suppressed"]
+    harmed, less_harmed, _, cost, _ = found
+    assert [harmed.value, less_harmed.value, cost.value] == [1.7, 1.3, 0.8]
 
 
 def test_every_number_that_is_stated_has_an_interval_and_n():
