@@ -64,7 +64,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of every command."""
-    parser = _Parser(prog="emdpo", description=(__doc__ or "").splitlines()[0])
+    parser = _Parser(
+        prog="emdpo",
+        description="Find the preference types behind rankings, and audit who is badly served.",
+    )
     commands = parser.add_subparsers(dest="command", required=True, metavar="COMMAND")
     _add_check(commands)
     _add_fit(commands)
