@@ -24,6 +24,7 @@ def orders() -> np.ndarray:
 def panel():
     """Return the same as Rankings."""
     import emdpo
+    import emdpo.fitting  # importing is not what is measured
 
     best_first = orders()
     ranks = np.argsort(best_first, axis=1) + 1
