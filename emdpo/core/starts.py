@@ -34,7 +34,8 @@ SCOUT_ITERATIONS = 30
 """Iterations after which scouts are compared: by then the best ones mostly lead."""
 
 SCOUT_WORK = 100_000
-"""Types x candidate rows x scouts of one start, so that scouting costs little on larger data."""
+"""Types x candidate rows x scouts of one start, so that scouting costs little on larger data, which
+takes random responsibilities instead: a lone extreme start is slow and rarely the best."""
 
 MAX_SCOUTS = 18
 """Scouts of one start on the smallest data, where optima are many and passes cheap."""
@@ -61,8 +62,10 @@ def starting_responsibilities(
         directions = reduced_preferences(rankings, features)
         if len(np.unique(directions, axis=0)) >= n_types:
             return _clustered(directions, n_types, rng)
-    if rankings.n_users > n_types and restart % 2 == 1:
-        return scouted_responsibilities(rankings, features, n_types, rng, l2, should_stop)
+    n_scouts = int(min(SCOUT_WORK // (n_types * rankings.n_rows), MAX_SCOUTS))
+    if rankings.n_users > n_types and restart % 2 == 1 and n_scouts > 1:
+        starts = [_drawn(rankings, features, n_types, rng) for _ in range(n_scouts)]
+        return best_scout(rankings, untrained(features, n_types, l2), starts, should_stop)
     return rng.dirichlet(np.full(n_types, CONCENTRATION), size=rankings.n_users)
 
 
@@ -76,32 +79,23 @@ def _clustered(
     return rest + CLUSTER_CONFIDENCE * np.eye(n_types)[labels]
 
 
-def scouted_responsibilities(
+def best_scout(
     rankings: Rankings,
-    features: FeatureSet,
-    n_types: int,
-    rng: np.random.Generator,
-    l2: float,
+    policies: LogLinearPolicies,
+    starts: list[NDArray[np.float64]],
     should_stop: StopTest = never,
 ) -> NDArray[np.float64]:
-    """Return where the best of several short runs from random theta stands.
+    """Return the responsibilities (N, K) where the best of several short runs stands.
 
     Random responsibilities average out to near-equal types, from which small, extreme types are
     never found; a random theta, with a scale of its own for each type, begins far from equal.
     """
-    work = n_types * rankings.n_rows
-    n_scouts = int(np.clip(SCOUT_WORK // max(work, 1), 1, MAX_SCOUTS))
-    starts = [_drawn(rankings, features, n_types, rng) for _ in range(n_scouts)]
-    if n_scouts == 1:
-        return starts[0]
     config = EMConfig(max_iter=SCOUT_ITERATIONS)
-    policies = untrained(features, n_types, l2)
     scouts = [
         run_em(policies, rankings, start, config, should_stop=should_stop).state for start in starts
     ]
-    return np.exp(
-        max(scouts, key=lambda state: np.nan_to_num(state.objective, nan=-np.inf)).log_resp
-    )
+    best = max(scouts, key=lambda state: np.nan_to_num(state.objective, nan=-np.inf))
+    return np.exp(best.log_resp)
 
 
 def _drawn(
