@@ -1,6 +1,6 @@
 """Fit, choose K and audit every file of ../shared/data; write docs/real-data.md.
 
-python scripts/real_data.py [NAME ...]   # results are kept in runs/real-data and reused
+python scripts/real_data.py [NAME ...]   # the others' last results, in runs/real-data, are kept
 """
 
 from __future__ import annotations
