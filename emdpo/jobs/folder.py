@@ -19,9 +19,7 @@ from emdpo import files
 from emdpo.core.errors import RunError
 from emdpo.jobs.children import is_alive
 from emdpo.jobs.progress import Progress
-
-PROGRESS, STOP = "progress.jsonl", "stop"
-"""The files of a run folder that `resuming` writes and obeys."""
+from emdpo.resuming import STOP
 
 FIT, SELECTION, UPLOAD = "fit", "selection", "upload"
 """Kinds of job; an upload is a finished run that came as a bundle."""

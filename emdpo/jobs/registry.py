@@ -21,9 +21,7 @@ from emdpo.core.errors import EmdpoError, RunError
 from emdpo.jobs.children import is_alive, spawn
 from emdpo.jobs.folder import (
     FIT,
-    PROGRESS,
     SELECTION,
-    STOP,
     UPLOAD,
     JobState,
     JobStatus,
@@ -35,6 +33,7 @@ from emdpo.jobs.folder import (
     write_end,
 )
 from emdpo.jobs.progress import ProgressReaders
+from emdpo.resuming import PROGRESS, STOP
 
 if TYPE_CHECKING:
     from emdpo.fitting import FitConfig
