@@ -1,0 +1,73 @@
+"""Every setting of adapter policies; free of torch, so that run folders are read without it."""
+
+from __future__ import annotations
+
+from dataclasses import asdict, dataclass
+from typing import Any
+
+import numpy as np
+
+from emdpo.core.errors import EmdpoError
+
+MODULES = ("all-linear", "attention")
+"""Which linear layers carry LoRA: all of a block, or only those of its attention."""
+
+CROSS_FIT = ("auto", "always", "never")
+"""When the E-step scores only rankings that the scoring policy was not trained on."""
+
+
+@dataclass(frozen=True)
+class AdapterConfig:
+    """How one LoRA adapter per type is shaped and trained."""
+
+    rank: int = 8
+    """Rank of every LoRA update, >= 1."""
+    alpha: float = 16.0
+    """LoRA's alpha, > 0: updates are scaled by alpha / rank."""
+    modules: str = "all-linear"
+    """One of MODULES."""
+    top_layers: int | None = None
+    """Adapters sit on the top L blocks, in 1..n_layers, and what enters these is computed once;
+    None = on all blocks."""
+    learning_rate: float = 1e-3
+    """Of AdamW, > 0, after a short warm-up."""
+    rounds: int = 6
+    """Most rounds of generalised EM, >= 0: an M-step of every adapter, then an E-step."""
+    epochs: int = 1
+    """Passes over the prompts in each M-step, >= 1."""
+    prompts_per_step: int = 4
+    """Prompts whose rankings make one optimiser step, >= 1."""
+    held_out_share: float = 0.1
+    """Share of prompts kept out of the M-steps to guard each round, in [0, 0.5]."""
+    cross_fit: str = "auto"
+    """One of CROSS_FIT; auto = where most prompts are answered by one user each."""
+    max_length: int = 1024
+    """Longest prompt and response together, in tokens; longer ones are cut, and counted."""
+    tokens_per_pass: int = 4096
+    """Tokens that go through the model at once, >= 1; less needs less memory, nothing else."""
+
+    def __post_init__(self) -> None:
+        whole = (("rank", 1), ("rounds", 0), ("epochs", 1), ("prompts_per_step", 1))
+        for name, least in (*whole, ("max_length", 2), ("tokens_per_pass", 1)):
+            _check_whole(name, getattr(self, name), least)
+        if self.top_layers is not None:
+            _check_whole("top_layers", self.top_layers, 1)
+        for name in ("alpha", "learning_rate"):
+            value = getattr(self, name)
+            if not (np.isfinite(value) and value > 0):
+                raise EmdpoError(f"{name} must be a number above 0, got {value}")
+        if not 0 <= self.held_out_share <= 0.5:
+            raise EmdpoError(f"held_out_share must be in [0, 0.5], got {self.held_out_share}")
+        for name, choices in (("modules", MODULES), ("cross_fit", CROSS_FIT)):
+            if getattr(self, name) not in choices:
+                given = getattr(self, name)
+                raise EmdpoError(f"{name} must be one of {', '.join(choices)}, got {given!r}")
+
+    def to_dict(self) -> dict[str, Any]:
+        """Return the settings as JSON values."""
+        return asdict(self)
+
+
+def _check_whole(name: str, value: Any, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+        raise EmdpoError(f"{name} must be a whole number of at least {least}, got {value}")
