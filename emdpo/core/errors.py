@@ -31,3 +31,7 @@ class NotIdentifiableError(EmdpoError):
 
 class RunError(EmdpoError):
     """A run folder is missing, unfinished, damaged, or belongs to other data or settings."""
+
+
+class ModelError(EmdpoError):
+    """A base model is missing, damaged, of the wrong kind, or would need code of its own."""
