@@ -1,0 +1,48 @@
+"""The weighted ranking-DPO loss: Plackett-Luce on beta-scaled log-ratios, as in core."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+import torch
+
+from emdpo.core.plackett_luce import log_likelihoods_vjp
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from emdpo.core.rankings import Rankings
+
+
+def ranking_loss(
+    log_ratios: torch.Tensor, part: Rankings, weights: NDArray[np.float64], beta: float
+) -> torch.Tensor:
+    """Return -sum_r w_r log P(ranking r), a scalar, with s = beta log( pi(y|x) / pi_ref(y|x) ).
+
+    `log_ratios` (A,) stands for every distinct candidate of `part` (only those shown in it matter),
+    `weights` (R,) are responsibility times the ranking's own weight. For a list of two this is DPO
+    (Rafailov et al. 2023, arXiv 2305.18290, equation 7); for longer ones its Plackett-Luce form
+    (their appendix A.3). Ties and unranked candidates are treated as in core, whose code this is.
+    """
+    return _WeightedLoss.apply(beta * log_ratios, part, weights)  # type: ignore[no-any-return]
+
+
+class _WeightedLoss(torch.autograd.Function):
+    """Core's likelihood and gradient, in float64 on the CPU, as one step of autograd."""
+
+    @staticmethod
+    def forward(
+        ctx: Any, scores: torch.Tensor, part: Rankings, weights: NDArray[np.float64]
+    ) -> torch.Tensor:
+        values = scores.detach().cpu().to(torch.float64).numpy()
+        log_lik, pull_back = log_likelihoods_vjp(part.stages, values[None, part.candidate])
+        by_row = pull_back(weights[None])[0]
+        by_score = np.bincount(part.candidate, by_row, minlength=len(values))
+        ctx.save_for_backward(torch.from_numpy(-by_score).to(scores.device, scores.dtype))
+        return scores.new_tensor(-float(log_lik[0] @ weights))
+
+    @staticmethod
+    def backward(ctx: Any, *upstream: torch.Tensor) -> tuple[torch.Tensor, None, None]:
+        (by_score,) = ctx.saved_tensors
+        return upstream[0] * by_score, None, None

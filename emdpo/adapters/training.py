@@ -1,0 +1,230 @@
+"""Train one adapter on weighted rankings: the gradient M-step of one type."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from enum import Enum
+from typing import TYPE_CHECKING, NamedTuple
+
+import numpy as np
+import torch
+
+from emdpo.adapters.loss import ranking_loss
+from emdpo.adapters.packing import Pack, in_batches
+from emdpo.core.em import StopTest, never
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from emdpo.adapters.config import AdapterConfig
+    from emdpo.adapters.scoring import ResponseScorer
+    from emdpo.core.rankings import Rankings
+
+WARM_UP = 5
+"""Steps over which the learning rate rises: Adam's second moments are noise at first."""
+
+MAX_NORM = 1.0
+"""Gradients longer than this are shortened to it."""
+
+MAX_SKIPPED = 3
+"""Steps in a row without a finite gradient before the adapter is rolled back."""
+
+
+class PassOutcome(Enum):
+    """How a pass over the prompts ended."""
+
+    DONE = "done"
+    CANCELLED = "cancelled"
+    NON_FINITE = "non_finite"
+
+
+class Step(NamedTuple):
+    """One optimiser step, as told to whoever watches."""
+
+    step: int
+    n_steps: int
+    loss: float
+    """Mean of -log P over the step's rankings by responsibility, in nats; nan if skipped."""
+    n_tokens: int
+
+
+@dataclass(frozen=True, eq=False)
+class Batches:
+    """Prompts in the order of one pass, cut into optimiser steps."""
+
+    prompts: tuple[NDArray[np.int64], ...]
+
+    @classmethod
+    def shuffled(cls, prompts: NDArray[np.int64], size: int, rng: np.random.Generator) -> Batches:
+        """Return steps of `size` prompts in random order."""
+        order = rng.permutation(prompts)
+        return cls(tuple(order[start : start + size] for start in range(0, len(order), size)))
+
+
+class AdapterTrainer:
+    """One adapter with an optimiser of its own."""
+
+    def __init__(
+        self,
+        scorer: ResponseScorer,
+        name: str,
+        reference: NDArray[np.float64],
+        config: AdapterConfig,
+        beta: float,
+    ) -> None:
+        self.name, self.scorer, self.config, self.beta = name, scorer, config, beta
+        self.n_steps = 0
+        """Optimiser steps taken so far; those skipped do not count."""
+        self.rate = config.learning_rate
+        self._device = scorer.adapted.base.device
+        self._reference = torch.from_numpy(reference).to(self._device)  # (A,)
+        self._parameters = scorer.adapted.parameters(name)
+        self.optimizer = self._fresh_optimizer()
+
+    def _fresh_optimizer(self) -> torch.optim.AdamW:
+        return torch.optim.AdamW(
+            self._parameters, lr=self.rate, betas=(0.9, 0.99), weight_decay=0.0
+        )
+
+    def roll_back(self, tensors: dict[str, torch.Tensor]) -> None:
+        """Go back to earlier tensors, with half the learning rate and no memory of gradients."""
+        self.scorer.adapted.load_tensors(self.name, tensors)
+        self.rate /= 2
+        self.optimizer = self._fresh_optimizer()
+        self.n_steps = 0
+
+    def run(
+        self,
+        part: Rankings,
+        weights: NDArray[np.float64],
+        batches: Batches,
+        *,
+        first: int = 0,
+        should_stop: StopTest = never,
+    ) -> Iterator[Step | PassOutcome]:
+        """Take the steps of one pass from number `first`; yield each, then how the pass ended.
+
+        `weights` (R,) are responsibility times weight of the rankings of `part`. A step's loss is
+        divided by the mean weight of a step, so that steps estimate the mean loss without bias.
+        """
+        n_steps = len(batches.prompts)
+        per_step = weights.sum() / n_steps
+        skipped = 0
+        for number in range(first, n_steps):
+            if should_stop():
+                yield PassOutcome.CANCELLED
+                return
+            step = self._step(part, weights, batches.prompts[number], per_step)
+            skipped = 0 if np.isfinite(step.loss) else skipped + 1
+            yield step._replace(step=number + 1, n_steps=n_steps)
+            if skipped == MAX_SKIPPED:
+                yield PassOutcome.NON_FINITE
+                return
+        yield PassOutcome.DONE
+
+    def _step(
+        self,
+        part: Rankings,
+        weights: NDArray[np.float64],
+        prompts: NDArray[np.int64],
+        per_step: float,
+    ) -> Step:
+        """Take one optimiser step; out of memory halves what goes through at once, not the step."""
+        while True:
+            try:
+                loss, n_tokens = self._gradient(part, weights, prompts, per_step)
+                break
+            except RuntimeError as error:
+                self.optimizer.zero_grad(set_to_none=True)
+                if not is_out_of_memory(error) or self.scorer.budget <= 1:
+                    raise
+                self.scorer.budget //= 2
+        norm = torch.nn.utils.clip_grad_norm_(self._parameters, MAX_NORM)
+        finite = bool(np.isfinite(loss)) and bool(torch.isfinite(norm))
+        if finite:
+            for group in self.optimizer.param_groups:
+                group["lr"] = self.rate * min(1.0, (self.n_steps + 1) / WARM_UP)
+            self.optimizer.step()
+            self.n_steps += 1
+        self.optimizer.zero_grad(set_to_none=True)
+        return Step(0, 0, loss if finite else np.nan, n_tokens)
+
+    def _gradient(
+        self,
+        part: Rankings,
+        weights: NDArray[np.float64],
+        prompts: NDArray[np.int64],
+        per_step: float,
+    ) -> tuple[float, int]:
+        """Add up the step's gradient and return its loss and tokens."""
+        total, n_tokens = 0.0, 0
+        with self.scorer.adapted.speaking(self.name, training=True):
+            for group in self._groups(prompts):
+                keep = np.isin(part.prompt, group)
+                shown, shown_weights = part.select(keep), weights[keep] / per_step
+                packs = self.scorer.packs_of(group)
+                batches = list(in_batches(packs, self.scorer.budget))
+                if len(batches) == 1:
+                    loss = self._loss(shown, shown_weights, *self.scorer.log_probs(packs))
+                    loss.backward()
+                    total += float(loss.detach())
+                else:
+                    total += self._gradient_in_parts(shown, shown_weights, batches)
+                n_tokens += sum(pack.n_tokens for pack in packs)
+        return total, n_tokens
+
+    def _groups(self, prompts: NDArray[np.int64]) -> Iterator[list[int]]:
+        """Yield prompts that go through the model together."""
+        group: list[int] = []
+        size = 0
+        for prompt in prompts.tolist():
+            needed = sum(pack.n_tokens for pack in self.scorer.packs_of([prompt]))
+            if group and size + needed > self.scorer.budget:
+                yield group
+                group, size = [], 0
+            group.append(prompt)
+            size += needed
+        yield group
+
+    def _loss(
+        self,
+        part: Rankings,
+        weights: NDArray[np.float64],
+        candidates: NDArray[np.int64],
+        log_probs: torch.Tensor,
+    ) -> torch.Tensor:
+        at = torch.from_numpy(candidates).to(self._device)
+        log_ratios = torch.zeros_like(self._reference)
+        log_ratios = log_ratios.index_copy(0, at, log_probs - self._reference[at])
+        return ranking_loss(log_ratios, part, weights, self.beta)
+
+    def _gradient_in_parts(
+        self,
+        part: Rankings,
+        weights: NDArray[np.float64],
+        batches: Sequence[list[Pack]],
+    ) -> float:
+        """Back-propagate a loss whose candidates do not fit into one pass, exactly.
+
+        All are scored without a graph first; then each batch is run again and takes its share of
+        the gradient by log-probability (Gao et al. 2021, arXiv 2101.06983).
+        """
+        with torch.no_grad():
+            scored = [self.scorer.log_probs(packs) for packs in batches]
+        candidates = np.concatenate([codes for codes, _ in scored])
+        log_probs = torch.cat([values for _, values in scored]).requires_grad_(True)
+        loss = self._loss(part, weights, candidates, log_probs)
+        (by_log_prob,) = torch.autograd.grad(loss, log_probs)
+        start = 0
+        for packs in batches:
+            _, values = self.scorer.log_probs(packs)
+            values.backward(by_log_prob[start : start + len(values)])
+            start += len(values)
+        return float(loss.detach())
+
+
+def is_out_of_memory(error: RuntimeError) -> bool:
+    """Return whether PyTorch could not get memory, on a GPU or on the CPU."""
+    words = str(error).lower()
+    return isinstance(error, torch.OutOfMemoryError) or "can't allocate memory" in words
