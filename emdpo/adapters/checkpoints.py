@@ -49,6 +49,9 @@ WITHOUT_EFFECT = frozenset(
 )
 """Fields of config.json that leave the outputs as they are."""
 
+WORTH_KEEPING = 64 * 2**20
+"""Bytes of weights from which on their digest is kept: fewer are read in no time."""
+
 
 @contextmanager
 def quiet() -> Iterator[None]:
@@ -156,7 +159,16 @@ def _architecture(folder: Path) -> dict[str, Any]:
 
 def _remembered(paths: list[Path]) -> str:
     """Return `weights_digest`, kept while path, size and time stay: 16 GB take half a minute."""
-    found = [(str(path.resolve()), path.stat().st_size, path.stat().st_mtime_ns) for path in paths]
+    try:
+        states = [path.stat() for path in paths]
+    except OSError as error:
+        raise ModelError(f"{paths[0].parent}: weights are missing ({first_line(error)})") from None
+    if sum(state.st_size for state in states) < WORTH_KEEPING:
+        return weights_digest(paths)
+    found = [
+        (str(path.resolve()), state.st_size, state.st_mtime_ns)
+        for path, state in zip(paths, states, strict=True)
+    ]
     name = hashlib.sha256(json.dumps(found).encode()).hexdigest()
     for cache in cache_folders():
         with suppress(OSError, UnicodeDecodeError):
