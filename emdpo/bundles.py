@@ -13,16 +13,17 @@ from emdpo.core.errors import DataError, RunError
 from emdpo.core.tables.parquet import read_parquet
 from emdpo.core.tables.source import MAX_CELLS
 from emdpo.fitting import Fit
+from emdpo.policy_files import POLICY_FILE
 from emdpo.runs import load_fit
 
-MAX_FILES = 40
+MAX_FILES = 200
 MAX_BYTES = 500_000_000
 """Of all files unpacked, and of all Parquet tables decompressed."""
 
 _CHUNK = 1 << 20
 _NAMES = re.compile(
     r"fit\.json|responsibilities\.csv|trace\.csv|progress\.jsonl|README\.md"
-    r"|policy/(theta\.csv|pooled\.csv|features\.json|features\.parquet)"
+    rf"|policy/({POLICY_FILE.pattern})"
     r"|data/(rows|rankings|users|prompts|candidates)\.parquet"
     r"|audit/(audit\.json|[a-z_]+\.csv|report\.html)"
 )
@@ -103,16 +104,11 @@ def _extract_one(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path,
 def _load(folder: Path) -> Fit:
     try:
         _check_parquet(folder)
-        fit = load_fit(folder)
-        scores = fit.policies.candidate_scores()
-        sound = scores.shape == (fit.n_types, fit.rankings.n_candidates)
+        return load_fit(folder)
     except RunError as error:
         raise RunError(str(error).replace(f"{folder}", "the bundle")) from None
     except Exception as error:  # noqa: BLE001 - hostile content can fail anywhere in the libraries
         raise RunError(f"the bundle's run is damaged ({type(error).__name__})") from None
-    if not sound:
-        raise RunError("the bundle's run is damaged (its tables do not fit together)")
-    return fit
 
 
 def _check_parquet(folder: Path) -> None:

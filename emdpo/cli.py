@@ -112,13 +112,28 @@ def _add_check(commands: Any) -> None:
 
 
 def _add_fit(commands: Any) -> None:
-    from emdpo.fitting import POLICY_KINDS
+    from emdpo.settings import POLICY_KINDS
 
     parser = _command(commands, "fit", _fit, "Find the preference types behind rankings.")
     _add_input(parser)
     parser.add_argument("--types", type=int, required=True, metavar="K", help="number of types")
     parser.add_argument("--out", required=True, metavar="RUN", help="run folder to write")
-    parser.add_argument("--policy", choices=POLICY_KINDS, default=POLICY_KINDS[0])
+    parser.add_argument(
+        "--policy",
+        choices=POLICY_KINDS,
+        default=POLICY_KINDS[0],
+        help="on features, in seconds, or LoRA adapters on a language model",
+    )
+    parser.add_argument(
+        "--base-model", metavar="ID|PATH", help="for adapters; default: the embedded model"
+    )
+    parser.add_argument(
+        "--adapter",
+        action="append",
+        type=_setting,
+        metavar="NAME=VALUE",
+        help="a setting of adapters such as rounds=3; may be repeated",
+    )
     parser.add_argument("--beta", type=float, default=0.1, help="DPO inverse temperature")
     _add_fitting(parser)
     parser.add_argument("--resume", action="store_true", help="go on with an interrupted fit")
@@ -177,6 +192,17 @@ def _numbers(text: str) -> list[int]:
     return numbers
 
 
+def _setting(text: str) -> tuple[str, Any]:
+    """Read NAME=VALUE; what is no JSON value is text."""
+    name, sign, value = text.partition("=")
+    if not (name and sign):
+        raise argparse.ArgumentTypeError(f"expected NAME=VALUE, got {text!r}")
+    try:
+        return name, json.loads(value)
+    except (ValueError, RecursionError):
+        return name, value
+
+
 def _port(text: str) -> int:
     if not (text.isdecimal() and int(text) <= MAX_PORT):
         raise argparse.ArgumentTypeError(f"expected a port from 0 to {MAX_PORT}, got {text!r}")
@@ -208,12 +234,14 @@ def _load(options: argparse.Namespace) -> Rankings:
 
 
 def _fit(options: argparse.Namespace) -> int:
-    from emdpo.fitting import FitConfig
     from emdpo.resuming import fit_in_folder, is_finished
+    from emdpo.settings import FitConfig, adapter_config
 
     config = FitConfig(
         n_types=options.types,
         policy=options.policy,
+        base_model=options.base_model,
+        adapters=adapter_config(dict(options.adapter)) if options.adapter else None,
         features=options.features,
         beta=options.beta,
         l2=options.l2,

@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, field, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
+from emdpo.adapting import adapter_trainer, by_falling_weight, reading_of
 from emdpo.core.checks import check_n_types
 from emdpo.core.em import EMConfig, Monitor, StopReason, StopTest, TraceRow, never
 from emdpo.core.errors import EmdpoError, NotIdentifiableError
@@ -22,66 +23,20 @@ from emdpo.core.identifiability import (
     says_nothing,
 )
 from emdpo.core.information import Information, observed_information
+from emdpo.core.json_values import plain
 from emdpo.core.loglinear import LogLinearPolicies
 from emdpo.core.mixture import LogLinearRun, MixtureFit, fit_mixture, occupied_types
+from emdpo.core.scored import ScoredPolicies
+from emdpo.settings import ADAPTERS, LOGLINEAR, FitConfig
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from numpy.typing import NDArray
 
+    from emdpo.adapters.saved import Adapter, AdapterOutcome, BaseModelCard
+    from emdpo.adapting import Progress
     from emdpo.core.rankings import Rankings
-
-MAX_RESTARTS = 10_000
-"""More starts than any fit needs are a slip of the hand."""
-
-BETA_RANGE = (1e-6, 1e6)
-"""Outside it policies are uniform or certain to the last bit, and regrets only rounding."""
-
-POLICY_KINDS = ("loglinear",)
-"""Kinds of type policy that can be fitted."""
-
-
-@dataclass(frozen=True)
-class FitConfig:
-    """Every setting of a fit. Two fits with equal settings and data give the same bytes."""
-
-    n_types: int
-    """K, in 1..N."""
-    policy: str = "loglinear"
-    """Kind of type policy; one of POLICY_KINDS."""
-    features: str = "auto"
-    """auto, items, text or columns."""
-    beta: float = 0.1
-    """DPO inverse temperature, in BETA_RANGE; higher stays nearer the reference. Enters only the
-    policies, not the fit."""
-    l2: float = 1.0
-    """Precision of the normal prior on theta in standardised units, >= 0 (docs/choices.md)."""
-    restarts: int = 10
-    """Starts of EM, >= 1; the best is kept."""
-    max_iter: int = 500
-    """Iterations of each start, >= 0."""
-    seed: int = 0
-    """Seed of every random draw, >= 0."""
-
-    def __post_init__(self) -> None:
-        if self.policy not in POLICY_KINDS:
-            raise EmdpoError(f"policy must be {' or '.join(POLICY_KINDS)}, got {self.policy!r}")
-        for name, least in (("n_types", 1), ("restarts", 1), ("max_iter", 0), ("seed", 0)):
-            value = getattr(self, name)
-            if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
-                raise EmdpoError(f"{name} must be a whole number of at least {least}, got {value}")
-        if self.restarts > MAX_RESTARTS:
-            raise EmdpoError(f"restarts must be at most {MAX_RESTARTS:,}, got {self.restarts}")
-        low, high = BETA_RANGE
-        if not low <= self.beta <= high:
-            raise EmdpoError(f"beta must be between {low:g} and {high:g}, got {self.beta}")
-        if not (np.isfinite(self.l2) and self.l2 >= 0):
-            raise EmdpoError(f"l2 must be a number of at least 0, got {self.l2}")
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the settings as JSON values."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)
@@ -103,10 +58,13 @@ class Fit:
     rankings: Rankings
     """The rankings fitted."""
     config: FitConfig
-    policies: LogLinearPolicies
+    policies: LogLinearPolicies | ScoredPolicies
     """The type policies; `policies.candidate_scores()` is (K, A)."""
-    pooled: LogLinearPolicies
+    pooled: LogLinearPolicies | ScoredPolicies
     """One policy fitted to everybody, as plain DPO would be (K = 1)."""
+    reading: LogLinearPolicies
+    """What each type prefers, in features: log-linear policies themselves; for adapters, log-linear
+    policies fitted to the types that the adapters found."""
     weights: NDArray[np.float64]
     """(K,) share of users of each type."""
     responsibilities: NDArray[np.float64]
@@ -117,16 +75,25 @@ class Fit:
     """Every iteration of every start."""
     stop_reason: StopReason
     n_iter: int
-    """Iterations of the best start."""
+    """Iterations of the best start; rounds of adapters."""
     remaining_gain: float
     """Estimated nats still to be gained; nan where unknown."""
     restarts: Restarts
+    """Of the log-linear fit, from which adapters start."""
     information: Information
     identifiability: IdentifiabilityStatement
     data_sha256: str
     """Fingerprint of the rankings fitted (`data_fingerprint`)."""
     versions: Mapping[str, str] = field(default_factory=dict)
     """Versions of emdpo, Python and the numerical libraries that made the fit."""
+    adapters: Mapping[str, Adapter] | None = None
+    """The adapters by name, type-1 .. type-K and pooled; None for log-linear policies."""
+    base_model: BaseModelCard | None = None
+    """The model that the adapters sit on."""
+    warnings: tuple[str, ...] = ()
+    """What a reader of this fit must know, one sentence each."""
+    evidence: Mapping[str, Any] = field(default_factory=dict)
+    """JSON values about the adapters' training, e.g. held-out log-likelihood by round."""
 
     @property
     def n_types(self) -> int:
@@ -135,8 +102,8 @@ class Fit:
 
     @property
     def features(self) -> FeatureSet:
-        """The features that the policies read."""
-        return self.policies.features
+        """The features of the reading."""
+        return self.reading.features
 
     @property
     def empty_types(self) -> tuple[int, ...]:
@@ -175,6 +142,8 @@ def fit(
     finished: Mapping[int, LogLinearRun] | None = None,
     on_finished: Callable[[int, LogLinearRun], None] | None = None,
     feature_set: FeatureSet | None = None,
+    folder: Path | None = None,
+    on_progress: Progress | None = None,
     **settings: Any,
 ) -> Fit:
     """Return the preference types behind rankings, found by EM-DPO.
@@ -193,8 +162,12 @@ def fit(
         Asked more often still, after every optimiser step; true cancels the fit.
     finished, on_finished, feature_set
         Starts (and features) taken over from an interrupted fit, and a call after each start.
+    folder, on_progress
+        Where the training of adapters keeps what it needs to be resumed, and a call after each of
+        its steps with the name of an event and facts by keyword.
     **settings
-        Any other field of `FitConfig`: features, beta, l2, restarts, max_iter, seed, policy.
+        Any other field of `FitConfig`: features, beta, l2, restarts, max_iter, seed, policy,
+        base_model, adapters.
 
     Returns
     -------
@@ -204,7 +177,8 @@ def fit(
     Raises
     ------
     EmdpoError
-        A setting out of range, more types than users, features that the data lack.
+        A setting out of range, more types than users, features that the data lack, or adapters
+        without the libraries that they need.
     NotIdentifiableError
         K > 1 with one pair per user (a half-and-half mixture of theta and -theta would answer
         every pair 50/50) or with no order at all, unless `force`.
@@ -223,6 +197,7 @@ def fit(
     ('converged', [0.5, 0.3, 0.2])
     """
     config = FitConfig(n_types=n_types, **settings)
+    train = adapter_trainer() if config.policy == ADAPTERS else None
     panel = fitted_panel(rankings)
     check_n_types(n_types, panel)
     if n_types > 1 and not force and says_nothing(panel):
@@ -239,8 +214,20 @@ def fit(
     work = partial(_fit, panel, features, should_stop=should_stop)
     one = work(replace(config, n_types=1)) if n_types > 1 else None
     mixture = work(config, monitor=monitor, finished=finished, on_finished=on_finished)
-    pooled = one or mixture
-    return _assemble(panel, config, mixture, pooled)
+    if train is None:
+        return _assemble(panel, config, mixture, one or mixture)
+    if mixture.stop_reason is StopReason.CANCELLED:
+        return _without_adapters(panel, config, mixture, one or mixture)
+    outcome = train(
+        panel,
+        mixture.best.state,
+        config,
+        monitor=_after_starts(monitor, len(mixture.runs)),
+        should_stop=should_stop,
+        folder=folder,
+        on_progress=on_progress,
+    )
+    return _assemble_adapters(panel, config, mixture, by_falling_weight(outcome))
 
 
 def _fit(
@@ -264,12 +251,12 @@ def _fit(
 def _assemble(panel: Rankings, config: FitConfig, mixture: MixtureFit, pooled: MixtureFit) -> Fit:
     state, gain = mixture.best.state, mixture.best.remaining_gain
     stopped = mixture.stop_reason is StopReason.CANCELLED
-    starts = Restarts(len(mixture.runs), mixture.n_reached_best, mixture.restart_agreement)
     return Fit(
         rankings=panel,
         config=config,
         policies=state.policies,
         pooled=pooled.best.state.policies,
+        reading=state.policies,
         weights=np.exp(state.log_weights),
         responsibilities=np.exp(state.log_resp),
         log_likelihood=state.log_likelihood,
@@ -277,7 +264,7 @@ def _assemble(panel: Rankings, config: FitConfig, mixture: MixtureFit, pooled: M
         stop_reason=mixture.stop_reason,
         n_iter=max(len(mixture.best.trace) - 1, 0),
         remaining_gain=gain if np.isfinite(gain) else np.nan,
-        restarts=starts,
+        restarts=_restarts(mixture),
         information=NOT_COMPUTED if stopped else observed_information(state, panel),
         identifiability=panel_identifiability(panel),
         data_sha256=data_fingerprint(panel),
@@ -285,7 +272,58 @@ def _assemble(panel: Rankings, config: FitConfig, mixture: MixtureFit, pooled: M
     )
 
 
+def _restarts(mixture: MixtureFit) -> Restarts:
+    return Restarts(len(mixture.runs), mixture.n_reached_best, mixture.restart_agreement)
+
+
+def _without_adapters(
+    panel: Rankings, config: FitConfig, mixture: MixtureFit, pooled: MixtureFit
+) -> Fit:
+    """Return the log-linear fit of one that was stopped before there were adapters."""
+    plain_config = replace(config, policy=LOGLINEAR, base_model=None, adapters=None)
+    stopped = _assemble(panel, plain_config, mixture, pooled)
+    told = "the fit was stopped before adapters were trained: these are its log-linear policies"
+    return replace(stopped, warnings=(told,))
+
+
+def _after_starts(monitor: Monitor | None, n_starts: int) -> Monitor | None:
+    """Return a monitor of the adapters' rounds that tells them from the log-linear starts."""
+    if monitor is None:
+        return None
+    return lambda row: monitor(row._replace(restart=n_starts + row.restart))
+
+
+def _assemble_adapters(
+    panel: Rankings, config: FitConfig, mixture: MixtureFit, found: AdapterOutcome
+) -> Fit:
+    gain = found.remaining_gain
+    return Fit(
+        rankings=panel,
+        config=config,
+        policies=ScoredPolicies(np.asarray(found.scores, np.float64)),
+        pooled=ScoredPolicies(np.asarray(found.pooled_scores, np.float64)[None]),
+        reading=reading_of(found, mixture.best.state.policies, panel),
+        weights=np.exp(found.log_weights),
+        responsibilities=np.exp(found.log_resp),
+        log_likelihood=found.log_likelihood,
+        trace=found.trace,
+        stop_reason=found.stop_reason,
+        n_iter=found.n_iter,
+        remaining_gain=gain if np.isfinite(gain) else np.nan,
+        restarts=_restarts(mixture),
+        information=NO_PARAMETERS,
+        identifiability=panel_identifiability(panel),
+        data_sha256=data_fingerprint(panel),
+        versions=library_versions(ADAPTER_LIBRARIES),
+        adapters=found.adapters,
+        base_model=found.base_model,
+        warnings=found.warnings,
+        evidence=plain(found.evidence),
+    )
+
+
 NOT_COMPUTED = Information(None, 0, "not computed: the fit was stopped")
+NO_PARAMETERS = Information(None, 0, "not computed for adapters on a language model")
 
 
 def fitted_panel(rankings: Rankings) -> Rankings:
@@ -319,13 +357,17 @@ def data_fingerprint(rankings: Rankings) -> str:
     return digest.hexdigest()
 
 
-def library_versions() -> dict[str, str]:
+LIBRARIES = ("emdpo", "numpy", "scipy", "pandas", "scikit-learn")
+ADAPTER_LIBRARIES = (*LIBRARIES, "torch", "transformers", "peft")
+
+
+def library_versions(libraries: Sequence[str] = LIBRARIES) -> dict[str, str]:
     """Return the versions that a fit depends on."""
     import platform
     from importlib.metadata import PackageNotFoundError, version
 
     versions = {"python": platform.python_version()}
-    for package in ("emdpo", "numpy", "scipy", "pandas", "scikit-learn"):
+    for package in libraries:
         try:
             versions[package] = version(package)
         except PackageNotFoundError:

@@ -17,11 +17,12 @@ from plotly.offline import get_plotlyjs
 
 from emdpo import plots
 from emdpo.auditing import group_table, matrix_table, type_table
+from emdpo.cards import CITATION, base_model_name, reading_note
 from emdpo.core.composition import composition
 from emdpo.core.findings import CAVEAT, findings, rule_label
 from emdpo.core.portraits import TypePortrait, type_portraits
 from emdpo.core.tastes import style_profile
-from emdpo.runs import CITATION
+from emdpo.settings import flat_settings
 
 if TYPE_CHECKING:
     from emdpo.core.audit import Audit
@@ -200,10 +201,13 @@ def _groups(audit: Audit) -> Iterator[Part]:
 
 def _types(fit: Fit) -> Iterator[Part]:
     yield _heading("What the types want")
-    parts = (fit.rankings, fit.policies, fit.responsibilities, fit.weights)
-    for portrait in type_portraits(*parts, n_pairs=1):
+    if fit.adapters is not None:
+        yield _paragraph(reading_note(fit), "soft")
+    parts = (fit.rankings, fit.reading, fit.responsibilities, fit.weights)
+    scores = fit.policies.candidate_scores()
+    for portrait in type_portraits(*parts, n_pairs=1, scores=scores):
         yield from _portrait(portrait)
-    profile = style_profile(*parts)
+    profile = style_profile(*parts, types_given=fit.adapters is not None)
     yield plots.style_figure(profile)
     if profile.note:
         yield _paragraph(profile.note, "soft")
@@ -243,19 +247,33 @@ def _settings(audit: Audit, fit: Fit | None) -> Iterator[Part]:
     yield _heading("Settings")
     settings: dict[str, object] = {f"audit: {key}": v for key, v in vars(audit.config).items()}
     if fit is not None:
-        settings |= {f"fit: {key}": value for key, value in fit.config.to_dict().items()}
+        chosen = flat_settings(fit.config.to_dict())
+        settings |= {f"fit: {key}": value for key, value in chosen.items()}
+        settings |= _base_model(fit)
+        steps = "iterations" if fit.adapters is None else "rounds"
         settings |= {
             "features used": f"{fit.features.kind} ({fit.features.reason})",
-            "ended": f"{fit.stop_reason.value} after {fit.n_iter} iterations",
+            "ended": f"{fit.stop_reason.value} after {fit.n_iter} {steps}",
             "log-likelihood": f"{fit.log_likelihood:,.3f}",
             "starts that reached the best": f"{fit.restarts.n_reached_best} of "
             f"{fit.restarts.n_starts}",
             "data (SHA-256)": fit.data_sha256,
         }
+        settings |= {f"warning {n + 1}": text for n, text in enumerate(fit.warnings)}
         settings |= {f"version of {name}": number for name, number in fit.versions.items()}
     gaps = {f"duality gap, {rule} (nats)": gap for rule, gap in audit.duality_gap.items()}
     rows = [(name, str(value)) for name, value in (settings | gaps).items()]
     yield _table(pd.DataFrame(rows, columns=["setting", "value"]))
+
+
+def _base_model(fit: Fit) -> dict[str, object]:
+    base = fit.base_model
+    if base is None:
+        return {}
+    return {
+        "base model": f"{base_model_name(base)} ({base.n_parameters:,} parameters)",
+        "base model's fingerprint": base.fingerprint,
+    }
 
 
 def _heading(text: str) -> str:

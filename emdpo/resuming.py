@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import shutil
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -23,10 +24,15 @@ from emdpo.core.features import FeatureSet, build_features
 from emdpo.core.loglinear import LogLinearPolicies
 from emdpo.core.mixture import LogLinearRun
 from emdpo.core.rankings import Rankings
-from emdpo.fitting import Fit, FitConfig, data_fingerprint, fit, fitted_panel
+from emdpo.fitting import Fit, data_fingerprint, fit, fitted_panel
+from emdpo.policy_files import held_policies, remove_unfinished_policies
 from emdpo.runs import RUN_FILES, load_fit, save_fit
+from emdpo.settings import FitConfig, flat_settings
 
 STATE, PROGRESS, STOP = "state", "progress.jsonl", "stop"
+
+ADAPTER_STATE = "adapters"
+"""Below `state`: what the training of adapters keeps to be resumed."""
 
 
 def fit_in_folder(
@@ -86,12 +92,14 @@ def _identity(run: Path) -> Path:
 def _clear_state(run: Path) -> None:
     """Remove what a fit keeps to be resumed, and what a killed one left half written."""
     state = run / STATE
-    for folder in (run, run / "data", run / "policy", state):
+    for folder in (run, run / "data", state):
         files.remove_unfinished(folder)
+    remove_unfinished_policies(run / "policy")
     if files.exists(state):
         _identity(run).unlink(missing_ok=True)  # last to be written, first to go
         for path in state.glob("restart-*.json"):
             path.unlink()
+        shutil.rmtree(state / ADAPTER_STATE, ignore_errors=True)  # nothing through a link
         with suppress(OSError):  # somebody else's files
             state.rmdir()
 
@@ -100,7 +108,9 @@ def _check_free(run: Path) -> None:
     """Refuse a folder where the fit would overwrite somebody else's files."""
     if run == Path():
         raise RunError("the run folder must be a folder of its own, not the present one")
-    taken = [name for name in ("README.md", *RUN_FILES) if files.exists(run / name)]
+    names = ["README.md", *RUN_FILES]
+    taken = [name for name in names if files.exists(run / name)]
+    taken += [f"policy/{name}" for name in held_policies(run / "policy")]
     if taken:
         raise RunError(
             f"{run} already has {taken[0]}, which is not this fit's; choose another --out"
@@ -116,12 +126,13 @@ def _check_resumable(run: Path, identity: dict[str, Any], resume: bool) -> None:
     wanted = files.plain(identity)
     if held.get("data_sha256") != wanted["data_sha256"]:
         raise RunError(f"{run} was fitted to other data; choose another --out")
-    changed = [key for key, value in wanted["config"].items() if held["config"].get(key) != value]
+    before, now = flat_settings(held["config"]), flat_settings(wanted["config"])
+    changed = [key for key in now | before if before.get(key) != now.get(key)]
     if changed:
         key = changed[0]
         raise RunError(
-            f"{run} was begun with {key} = {held['config'].get(key)}, not "
-            f"{wanted['config'][key]}; choose another --out"
+            f"{run} was begun with {key} = {before.get(key)}, not {now.get(key)}; "
+            "choose another --out"
         )
 
 
@@ -204,6 +215,8 @@ def _fit(
             finished=load_restarts(run, features, config),
             on_finished=on_finished,
             feature_set=features,
+            folder=run / STATE,
+            on_progress=log.write,
             **settings,
         )
     except EmdpoError:

@@ -5,7 +5,7 @@ Interrupted fits are `resuming`; the audit's files are written by `auditing`.
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -14,15 +14,22 @@ import numpy as np
 import pandas as pd
 
 from emdpo import files
+from emdpo.adapters.saved import BaseModelCard
+from emdpo.cards import model_card
 from emdpo.core.em import StopReason, TraceRow
 from emdpo.core.errors import RunError
-from emdpo.core.features import FeatureSet, describe_preferences
 from emdpo.core.identifiability import panel_identifiability
 from emdpo.core.information import Information
-from emdpo.core.json_values import visible
-from emdpo.core.loglinear import LogLinearPolicies
 from emdpo.core.rankings import Rankings, feature_columns
-from emdpo.fitting import Fit, FitConfig, Restarts
+from emdpo.fitting import Fit, Restarts
+from emdpo.policy_files import (
+    SavedPolicies,
+    load_policies,
+    policy_files,
+    save_policies,
+    type_columns,
+)
+from emdpo.settings import FitConfig
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -36,28 +43,11 @@ RUN_FORMAT = 1
 _TABLES = ("rows", "rankings", "users", "prompts", "candidates")
 """Of the rankings fitted, in data/."""
 
-_FEATURES = "policy/features.parquet"
-"""Stored for every kind of features but items."""
-
-RUN_FILES = (
-    "responsibilities.csv",
-    "trace.csv",
-    "policy/theta.csv",
-    "policy/pooled.csv",
-    "policy/features.json",
-    _FEATURES,
-    *(f"data/{name}.parquet" for name in _TABLES),
-)
-"""What `load_fit` reads beside fit.json."""
+RUN_FILES = ("responsibilities.csv", "trace.csv", *(f"data/{name}.parquet" for name in _TABLES))
+"""What `load_fit` reads beside fit.json and the policies."""
 
 AUDIT_FILES = ("audit.json", "types.csv", "groups.csv", "regret_matrix.csv", "report.html")
 """What an audit of the run writes into its folder `audit`."""
-
-CITATION = (
-    "Chidambaram, Seetharaman, Syrgkanis. Direct Preference Optimization with Unobserved "
-    "Preference Heterogeneity: The Necessity of Ternary Preferences. AISTATS 2026 (PMLR 300), "
-    "arXiv 2510.15716."
-)
 
 
 def save_fit(fit: Fit, folder: str | Path) -> Path:
@@ -71,11 +61,11 @@ def save_fit(fit: Fit, folder: str | Path) -> Path:
     for name in AUDIT_FILES:
         (run / "audit" / name).unlink(missing_ok=True)
     _save_rankings(fit.rankings, run / "data")
-    _save_policies(fit, run / "policy")
+    save_policies(fit, run / "policy")
     files.write_csv(run / "responsibilities.csv", fit.responsibility_table())
     files.write_csv(run / "trace.csv", fit.trace_table())
     files.write_bytes(run / "README.md", model_card(fit).encode("utf-8", "surrogatepass"))
-    names = [name for name in RUN_FILES if fit.features.codes is None or name != _FEATURES]
+    names = _files_read(fit.config.policy, fit.n_types, fit.features.kind)
     digests = {name: files.sha256(run / name) for name in names}
     files.write_json(run / "fit.json", {**summary(fit), "files": digests})
     return run
@@ -102,7 +92,7 @@ def load_fit(folder: str | Path) -> Fit:
     run = Path(folder)
     about = finished_summary(run)
     try:
-        _verify(run, about["files"], about["features"])
+        _verify(run, about)
         return _load(run, about)
     except RunError:
         raise
@@ -110,11 +100,16 @@ def load_fit(folder: str | Path) -> Fit:
         raise RunError(f"{run}: damaged run folder ({error!r})") from None
 
 
-def _verify(run: Path, digests: Mapping[str, str], kind: str) -> None:
+def _files_read(policy: str, n_types: int, features: str) -> Iterator[str]:
+    """Yield what `load_fit` reads beside fit.json; no name comes from the folder itself."""
+    yield from RUN_FILES
+    yield from (f"policy/{name}" for name in policy_files(policy, n_types, features))
+
+
+def _verify(run: Path, about: Mapping[str, Any]) -> None:
     """Raise unless the files are those that fit.json was written for, bit for bit."""
-    for name in RUN_FILES:
-        if name == _FEATURES and kind == "items":
-            continue
+    digests = about["files"]
+    for name in _files_read(about["config"]["policy"], about["n_types"], about["features"]):
         if files.sha256(run / name) != digests[name]:
             raise RunError(f"{run}: {name} is damaged or was changed after the fit was saved")
 
@@ -136,6 +131,8 @@ def finished_summary(run: Path) -> dict[str, Any]:
 
 def summary(fit: Fit) -> dict[str, Any]:
     """Return fit.json: what was fitted, to what, and how it ended."""
+    base = fit.base_model
+    told = {"warnings": fit.warnings, "evidence": fit.evidence}
     return {
         "format": RUN_FORMAT,
         "n_types": fit.n_types,
@@ -155,28 +152,29 @@ def summary(fit: Fit) -> dict[str, Any]:
         "information": asdict(fit.information),
         "identifiability": fit.identifiability.to_dict(),
         "data_sha256": fit.data_sha256,
-        "base_model": None,
+        "base_model": None if base is None else asdict(base),
         "versions": fit.versions,
+        **{name: value for name, value in told.items() if value},
     }
 
 
 def _load(run: Path, about: Mapping[str, Any]) -> Fit:
     config = FitConfig(**about["config"])
     rankings = _load_rankings(run / "data")
-    features, types, pooled = _load_policies(run / "policy", config)
-    names = [f"type_{k + 1}" for k in range(config.n_types)]
+    saved = load_policies(run / "policy", config, rankings)
     responsibilities = files.read_csv(run / "responsibilities.csv", ("user_id",))
     if list(responsibilities["user_id"]) != list(rankings.users.index):
         raise RunError(f"{run}: responsibilities.csv does not belong to the run's users")
     weights = np.array(about["weights"], float)
-    posterior = responsibilities[names].to_numpy(float)
-    if about["n_types"] != config.n_types or not _sound(weights, posterior, types, pooled):
+    posterior = responsibilities[type_columns(config.n_types)].to_numpy(float)
+    if about["n_types"] != config.n_types or not _sound(weights, posterior, saved, rankings):
         raise RunError(f"{run}: damaged run folder (its numbers contradict one another)")
     return Fit(
         rankings=rankings,
         config=config,
-        policies=LogLinearPolicies(features, types, config.l2),
-        pooled=LogLinearPolicies(features, pooled, config.l2),
+        policies=saved.policies,
+        pooled=saved.pooled,
+        reading=saved.reading,
         weights=weights,
         responsibilities=posterior,
         log_likelihood=_number(about["log_likelihood"]),
@@ -189,21 +187,28 @@ def _load(run: Path, about: Mapping[str, Any]) -> Fit:
         identifiability=panel_identifiability(rankings),
         data_sha256=about["data_sha256"],
         versions=about["versions"],
+        adapters=saved.adapters,
+        base_model=BaseModelCard(**about["base_model"]) if saved.adapters is not None else None,
+        warnings=tuple(map(str, about.get("warnings", ()))),
+        evidence=dict(about.get("evidence", {})),
     )
 
 
 def _sound(
     weights: NDArray[np.float64],
     posterior: NDArray[np.float64],
-    types: NDArray[np.float64],
-    pooled: NDArray[np.float64],
+    saved: SavedPolicies,
+    rankings: Rankings,
 ) -> bool:
-    """Return whether weights (K,), responsibilities (N, K) and thetas can be those of a fit."""
+    """Return whether weights (K,), responsibilities (N, K) and policies can be those of a fit."""
     shares = [*posterior, weights]
+    policies = (saved.policies, saved.pooled, saved.reading)
+    tables = [each.candidate_scores() for each in policies]
+    expected = [(n, rankings.n_candidates) for n in (len(weights), 1, len(weights))]
     return bool(
-        weights.shape == (len(types),)
-        and pooled.shape == (1, types.shape[1])
-        and all(np.isfinite(array).all() for array in (weights, posterior, types, pooled))
+        weights.ndim == 1
+        and [table.shape for table in tables] == expected
+        and all(np.isfinite(array).all() for array in (weights, posterior, *tables))
         and all((row >= 0).all() and abs(row.sum() - 1) < SLACK for row in shares)
         and (np.diff(weights) <= SLACK).all()
     )
@@ -225,70 +230,6 @@ def _trace_rows(table: pd.DataFrame, n_types: int) -> tuple[TraceRow, ...]:
             weights.tolist(),
             strict=True,
         )
-    )
-
-
-def _save_policies(fit: Fit, folder: Path) -> None:
-    """Write theta in raw units, and all that is needed to recompute scores from it."""
-    features = fit.features
-    names = [f"type_{k + 1}" for k in range(fit.n_types)]
-    theta = pd.DataFrame(features.raw_theta(fit.policies.theta).T, columns=names)
-    theta.insert(0, "feature", features.names)
-    pooled = pd.DataFrame({"feature": features.names})
-    pooled["pooled"] = features.raw_theta(fit.pooled.theta)[0]
-    files.write_csv(folder / "theta.csv", theta)
-    files.write_csv(folder / "pooled.csv", pooled)
-    if features.codes is None:
-        raw = pd.DataFrame(features.raw_matrix(), columns=list(features.names))
-        candidates = fit.rankings.candidates
-        raw.insert(0, "response_id", candidates["response_id"].to_numpy(object))
-        prompt_ids = fit.rankings.prompts["prompt_id"].to_numpy(object)
-        raw.insert(0, "prompt_id", prompt_ids[candidates["prompt"].to_numpy()])
-        files.write_parquet(folder / "features.parquet", raw)
-    about = {
-        "kind": features.kind,
-        "reason": features.reason,
-        "names": features.names,
-        "labels": features.labels,
-        "scale": features.scale,
-        "offset": features.offset,
-        "dropped": features.dropped,
-        "codes": features.codes,
-        "correlation": features.correlation,
-    }
-    files.write_json(folder / "features.json", about)
-
-
-def _load_policies(folder: Path, config: FitConfig) -> tuple[FeatureSet, np.ndarray, np.ndarray]:
-    about = files.read_json(folder / "features.json")
-    scale, offset = np.array(about["scale"], float), np.array(about["offset"], float)
-    matrix, codes = None, None
-    if about["codes"] is None:
-        raw = files.read_parquet(folder / "features.parquet")[about["names"]].to_numpy(float)
-        matrix = (raw - offset) / scale
-    else:
-        codes = np.array(about["codes"], np.int64)
-    features = FeatureSet(
-        kind=about["kind"],
-        reason=about["reason"],
-        names=tuple(about["names"]),
-        labels=tuple(about["labels"]),
-        matrix=matrix,
-        codes=codes,
-        scale=scale,
-        offset=offset,
-        dropped=tuple(about["dropped"]),
-        correlation=None if about["correlation"] is None else np.array(about["correlation"]),
-    )
-    theta = files.read_csv(folder / "theta.csv", ("feature",))
-    pooled = files.read_csv(folder / "pooled.csv", ("feature",))
-    if any(list(table["feature"]) != about["names"] for table in (theta, pooled)):
-        raise RunError(f"{folder.parent}: theta.csv does not belong to the run's features")
-    names = [f"type_{k + 1}" for k in range(config.n_types)]
-    return (
-        features,
-        theta[names].to_numpy(float).T * scale,
-        pooled[["pooled"]].to_numpy(float).T * scale,
     )
 
 
@@ -350,48 +291,3 @@ def _as_text(table: pd.DataFrame, numeric: list[str] | tuple[()] = ()) -> pd.Dat
     table = table.astype(dict.fromkeys(text, object))
     table[text] = table[text].where(table[text].notna(), None)
     return table
-
-
-def model_card(fit: Fit) -> str:
-    """Return README.md of the run: what it is, how it was made, what it must not be used for."""
-    data = fit.rankings
-    lines = [
-        "# Preference types found by emdpo",
-        "",
-        f"{fit.n_types} preference types behind {data.n_rankings:,} rankings by {data.n_users:,} "
-        f"users of {data.n_candidates:,} answers to {data.n_prompts:,} prompts. One log-linear "
-        "DPO policy per type, fitted by EM-DPO.",
-        "",
-        "| type | share of users | prefers |",
-        "| --- | --- | --- |",
-    ]
-    for k in range(fit.n_types):
-        phrases = describe_preferences(fit.features, fit.policies.theta[k], top=3)
-        words = "; ".join(cell_text(phrase) for phrase, _ in phrases)
-        lines.append(f"| Type {k + 1} | {fit.weights[k]:.1%} | {words} |")
-    starts = fit.restarts
-    lines += [
-        "",
-        f"- Features: {fit.features.kind} ({cell_text(fit.features.reason)}).",
-        f"- Ended: {fit.stop_reason.value} after {fit.n_iter} iterations; log-likelihood "
-        f"{fit.log_likelihood:,.3f}; {starts.n_reached_best} of {starts.n_starts} starts reached "
-        "this optimum.",
-        f"- Settings: {', '.join(f'{k}={v}' for k, v in fit.config.to_dict().items())}.",
-        f"- Data fingerprint (SHA-256 of the rankings): `{fit.data_sha256}`.",
-        "",
-        "Types are statistical patterns in these rankings. They are not demographic groups, and "
-        "they say nothing about people who are not in the data.",
-        "",
-        "`fit.json` has every number of this page; `policy/theta.csv` the policies; "
-        "`responsibilities.csv` each user's posterior over types.",
-        "",
-        f"Method: {CITATION}",
-        "",
-    ]
-    return "\n".join(lines)
-
-
-def cell_text(text: str) -> str:
-    """Return text on one line that Markdown shows as it is, also inside a table cell."""
-    single = visible(" ".join(str(text).split()))
-    return "".join(f"\\{char}" if char in "\\|`*_[]<>#$~" else char for char in single)

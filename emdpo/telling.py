@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import pandas as pd
 
+from emdpo.cards import base_model_name, reading_note
 from emdpo.core.features import describe_preferences
 from emdpo.core.findings import worst_group
 
@@ -23,20 +24,36 @@ def fit_text(fit: Fit, run: Path) -> str:
     data, starts = fit.rankings, fit.restarts
     lines = [
         f"{fit.n_types} types behind {data.n_rankings:,} rankings by {data.n_users:,} users; "
-        f"features: {fit.features.kind} ({fit.features.reason})"
+        f"features: {fit.features.kind} ({fit.features.reason})",
+        *_adapters(fit),
     ]
     for k in range(fit.n_types):
-        wishes = describe_preferences(fit.features, fit.policies.theta[k], top=3)
+        wishes = describe_preferences(fit.features, fit.reading.theta[k], top=3)
         words = "; ".join(phrase for phrase, _ in wishes) or "no preference"
         lines.append(f"  Type {k + 1}  {fit.weights[k]:6.1%}  {words}")
     if fit.empty_types:
         lines.append(f"warning: {empty_types_text(fit)}")
+    lines += [f"warning: {warning}" for warning in fit.warnings]
+    optimum = "this optimum" if fit.adapters is None else "the optimum that adapters start from"
     lines.append(
         f"log-likelihood {fit.log_likelihood:,.3f}, {fit.stop_reason.value}; "
-        f"{starts.n_reached_best} of {starts.n_starts} starts reached this optimum"
+        f"{starts.n_reached_best} of {starts.n_starts} starts reached {optimum}"
     )
     lines += [*_certainty(fit), f"run folder: {run}"]
     return "\n".join(lines)
+
+
+def _adapters(fit: Fit) -> list[str]:
+    """Return what the adapters are, and what words about their types are."""
+    base = fit.base_model
+    if base is None:
+        return []
+    rounds = f"{fit.n_iter} round{'s' * (fit.n_iter != 1)}"
+    return [
+        f"policies: LoRA adapters on {base_model_name(base)} ({base.n_parameters:,} parameters), "
+        f"{rounds} of training",
+        reading_note(fit),
+    ]
 
 
 def _certainty(fit: Fit) -> list[str]:
@@ -69,9 +86,10 @@ def shortfalls(fit: Fit) -> list[Theorem]:
 def empty_types_text(fit: Fit) -> str:
     """Return what it means that types have no users."""
     supported = fit.n_types - len(fit.empty_types)
+    prior = f"with this prior (l2 = {fit.config.l2:g}) " if fit.adapters is None else ""
     return (
-        f"{len(fit.empty_types)} of {fit.n_types} types have no users: with this prior "
-        f"(l2 = {fit.config.l2:g}) these rankings support {supported}"
+        f"{len(fit.empty_types)} of {fit.n_types} types have no users: {prior}these rankings "
+        f"support {supported}"
     )
 
 

@@ -43,7 +43,7 @@ def fit(rankings):
         ({"beta": np.nan}, "beta must be .*, got nan"),
         ({"l2": -0.1}, "l2 must be a number of at least 0, got -0.1"),
         ({"l2": np.nan}, "l2 must be a number of at least 0, got nan"),
-        ({"policy": "pickle"}, "policy must be loglinear, got 'pickle'"),
+        ({"policy": "pickle"}, "policy must be loglinear or adapters, got 'pickle'"),
     ],
 )
 def test_a_setting_out_of_range_is_named(settings, message):

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
+from scipy.special import expit
 
 from emdpo.core.errors import EmdpoError
 from emdpo.core.plackett_luce import log_likelihoods
@@ -13,8 +14,11 @@ from emdpo.core.plackett_luce import log_likelihoods
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-    from emdpo.core.loglinear import LogLinearPolicies
     from emdpo.core.rankings import Rankings
+    from emdpo.core.scored import FittedPolicies
+
+SAME_POSTERIOR = 1e-6
+"""Difference of two probabilities that is rounding."""
 
 
 @dataclass(frozen=True)
@@ -49,10 +53,22 @@ class UserEvidence:
     rankings: tuple[RankingEvidence, ...]
     """Sorted by the size of `influence`, largest first."""
 
+    @property
+    def adds_up(self) -> bool:
+        """Whether the influences give the posterior.
+
+        Not where it was cross-fitted: each ranking judged by policies trained without it.
+        """
+        if self.runner_up is None:
+            return True
+        told = self.prior_influence + sum(ranking.influence for ranking in self.rankings)
+        first, second = (self.posterior[k - 1] for k in (self.most_likely, self.runner_up))
+        return abs(first - (first + second) * float(expit(told))) < SAME_POSTERIOR
+
 
 def user_evidence(
     rankings: Rankings,
-    policies: LogLinearPolicies,
+    policies: FittedPolicies,
     responsibilities: NDArray[np.float64],
     weights: NDArray[np.float64],
     user_id: str,
@@ -66,7 +82,8 @@ def user_evidence(
 
     Notes
     -----
-    `prior_influence` and the rankings' `influence` add up to the posterior log-odds.
+    `prior_influence` and the rankings' `influence` add up to the posterior log-odds, unless the
+    posterior was cross-fitted (`UserEvidence.adds_up`).
     """
     found = np.flatnonzero(rankings.users.index == user_id)
     if not len(found):

@@ -93,6 +93,7 @@ def type_portraits(
     responsibilities: NDArray[np.float64],
     weights: NDArray[np.float64],
     n_pairs: int = 3,
+    scores: NDArray[np.float64] | None = None,
 ) -> tuple[TypePortrait, ...]:
     """Return what each type is, largest first.
 
@@ -101,13 +102,16 @@ def type_portraits(
     rankings : Rankings
         The N users' rankings fitted.
     policies : LogLinearPolicies
+        They tell the wishes.
     responsibilities : (N, K)
     weights : (K,)
     n_pairs : int
         Telling pairs of each type, at most.
+    scores : (K, A), optional
+        They tell the pairs: those of other policies, of which `policies` are a reading.
     """
     likely = np.bincount(responsibilities.argmax(axis=1), minlength=len(weights))
-    scores = policies.candidate_scores()
+    scores = policies.candidate_scores() if scores is None else scores
     apart = policies.theta - policies.theta.mean(axis=0)
     return tuple(
         TypePortrait(

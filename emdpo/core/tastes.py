@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
-from scipy.linalg import LinAlgError, cho_factor, cho_solve
+from scipy.linalg import LinAlgError, block_diag, cho_factor, cho_solve
 from scipy.sparse import csr_array
 from scipy.special import ndtri
 from threadpoolctl import threadpool_limits
@@ -65,6 +65,8 @@ def style_profile(
     responsibilities: NDArray[np.float64],
     weights: NDArray[np.float64],
     confidence: float = 0.95,
+    *,
+    types_given: bool = False,
 ) -> StyleProfile:
     """Return each type's mean preference for each feature, with intervals.
 
@@ -77,6 +79,9 @@ def style_profile(
     weights : (K,)
     confidence : float
         Of the intervals, in (0, 1).
+    types_given : bool
+        Responsibilities are those of other policies, of which `policies` are a reading: they are
+        held as they are, and intervals do not count that they are not known for sure.
 
     Notes
     -----
@@ -91,7 +96,9 @@ def style_profile(
     strength = features_strength(features, policies.theta)
     # Products are small: a second BLAS thread costs more than it brings.
     with threadpool_limits(1, user_api="blas"):
-        spread, note = _standard_errors(rankings, policies, responsibilities, weights)
+        spread, note = _standard_errors(
+            rankings, policies, responsibilities, None if types_given else weights
+        )
     half = ndtri(0.5 + confidence / 2) * spread
     return StyleProfile(
         labels=features.labels,
@@ -115,9 +122,9 @@ def _standard_errors(
     rankings: Rankings,
     policies: LogLinearPolicies,
     responsibilities: NDArray[np.float64],
-    weights: NDArray[np.float64],
+    weights: NDArray[np.float64] | None,
 ) -> tuple[NDArray[np.float64], str | None]:
-    """Return the standard errors (K, D) of the strengths, or nan and why."""
+    """Return standard errors (K, D) of the strengths, or nan and why; no weights: types given."""
     n_types, n_features = policies.theta.shape
     nothing = np.full((n_types, n_features), np.nan)
     n_parameters = n_types * n_features
@@ -128,9 +135,11 @@ def _standard_errors(
     if not enough:
         return nothing, f"no intervals for {n_parameters:,} parameters of so many rankings"
     basis = free_directions(rankings, policies.features)  # (D, d)
-    information, scores = observed_information_matrix(
-        rankings, policies, responsibilities, weights, basis
-    )
+    parts = (rankings, policies, responsibilities)
+    if weights is None:
+        information, scores = given_types_information_matrix(*parts, basis)
+    else:
+        information, scores = observed_information_matrix(*parts, weights, basis)
     n_theta = n_types * basis.shape[1]
     information[:n_theta, :n_theta] += policies.l2 * np.eye(n_theta)
     scores = scores - scores.mean(axis=0)
@@ -176,6 +185,23 @@ def observed_information_matrix(
         information[block, logits] -= of_type
         information[logits, block] -= of_type.T
     return information, scores
+
+
+def given_types_information_matrix(
+    rankings: Rankings,
+    policies: LogLinearPolicies,
+    responsibilities: NDArray[np.float64],
+    basis: NDArray[np.float64],
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the information (n, n) of theta and each user's score (N, n), r held as it is.
+
+    The n = K d parameters are theta_1..theta_K along `basis` (D, d).
+    """
+    gradients = _user_gradients(rankings, policies) @ basis  # (K, N, d)
+    weighted = responsibilities.T[:, :, None] * gradients
+    scores = weighted.swapaxes(0, 1).reshape(len(responsibilities), -1)
+    known = _known_types_information(rankings, policies, responsibilities, basis)
+    return np.asarray(block_diag(*known)), scores
 
 
 def _user_gradients(rankings: Rankings, policies: LogLinearPolicies) -> NDArray[np.float64]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import subprocess
 import sys
@@ -11,7 +12,7 @@ from typing import Any
 from emdpo import files
 from emdpo.core.errors import RunError
 
-_OPTIONS = {"n_types": "types", "max_iter": "max-iter"}
+_OPTIONS = {"n_types": "types", "max_iter": "max-iter", "base_model": "base-model"}
 """Settings whose command line option is not their name."""
 
 
@@ -35,6 +36,9 @@ def _options(config: dict[str, Any]) -> list[str]:
     for name, value in config.items():
         if name == "force":
             options += ["--force"] if value else []
+        elif name == "adapters":
+            for setting, chosen in value.items():
+                options += ["--adapter", f"{setting}={json.dumps(chosen)}"]
         else:
             options += [f"--{_OPTIONS.get(name, name)}", str(value)]
     return options

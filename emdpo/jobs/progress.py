@@ -30,7 +30,8 @@ class Progress:
     restarts_done: int
     """Starts that ended."""
     steps: tuple[int, int] | None
-    """Fits done and in all, of a choice of the number of types; None for a fit."""
+    """Done and in all: fits of a choice of the number of types, or steps of training adapters;
+    None before there are any."""
     ended: dict[str, Any] | None
     """The event `finished` or `failed`; None while the job runs."""
 
@@ -84,7 +85,7 @@ class ProgressReader:
     def _take(self, event: dict[str, Any]) -> None:
         match event["event"]:
             case "started":  # also when an interrupted fit goes on: only ended starts stand
-                self._started, self._ended = event, None
+                self._started, self._ended, self._steps = event, None, None
                 self._iterations = {r: self._iterations[r] for r in sorted(self._done)}
             case "iteration":
                 if event["iteration"] == 0:

@@ -22,7 +22,9 @@ if TYPE_CHECKING:
 
 HISTORY_COLUMNS = ["started (UTC)", "data", "types", "state", "log-likelihood", "run id"]
 
-_SHOWN_SETTINGS = ("features", "beta", "l2", "restarts", "max_iter", "seed")
+_SHOWN_SETTINGS = (
+    *("policy", "base_model", "features", "beta", "l2", "restarts", "max_iter", "seed"),
+)
 
 
 ROUNDING = 1e-6
@@ -50,7 +52,9 @@ def _doing(status: JobStatus) -> str:
             seconds = progress.ended.get("seconds", 0)
             return f"in {seconds:.0f} s: {_result(progress.ended)}. Next: 3 Types and 4 Audit."
         case JobState.RUNNING if progress.steps:
-            return f"{progress.steps[0]} of {progress.steps[1]} fits, {_elapsed(status)}"
+            done, steps = progress.steps
+            counted = "fits" if status.kind == SELECTION else "steps of training the adapters"
+            return f"{done} of {steps} {counted}, {_elapsed(status)}"
         case JobState.RUNNING if progress.started is None:
             return f"reading the data, {_elapsed(status)}"
         case JobState.RUNNING if not progress.iterations:
@@ -83,7 +87,7 @@ def _bar(status: JobStatus) -> str:
     if not status.state.is_active:
         return ""
     progress = status.progress
-    if status.kind == SELECTION:
+    if status.kind == SELECTION or progress.steps:
         done, steps = progress.steps or (0, 1)
     else:
         done, steps = progress.restarts_done, status.config["restarts"]
@@ -108,6 +112,7 @@ def certainty_html(fit: Fit) -> str:
         ),
     ]
     parts = [line(f"Warning: {empty_types_text(fit)}.", "warning")] if fit.empty_types else []
+    parts += [line(f"Warning: {warning}.", "warning") for warning in fit.warnings]
     if fit.features.kind == "items":
         parts += [
             line(f"Warning: {theorem.name}: {theorem.conclusion}", "warning")

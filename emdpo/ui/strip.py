@@ -14,13 +14,14 @@ def strip_html(place: Workplace, data_id: str, run_id: str) -> str:
     """Return device, base model, current data and current run."""
     cores = os.cpu_count() or 1
     run = status_or_none(place, run_id)
-    shown = "none yet"
+    shown, model = "none yet", None
     if run is not None:
+        model = run.config.get("base_model")
         types = text(run.config.get("n_types", "?"))
         shown = f"{types} types of {shortened(run.name, 40)} {pill(run.state)}"
     items = {
         "Device": f"CPU, {cores} core{'s' * (cores != 1)}",
-        "Base model": "none needed (log-linear)",
+        "Base model": "none needed (log-linear)" if model is None else shortened(str(model), 40),
         "Data": shortened(_data_name(place, data_id), 60),
         "Run": shown,
     }

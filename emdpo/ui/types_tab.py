@@ -97,6 +97,7 @@ def show(place: Workplace, run_id: str) -> list[Any]:
 
 
 def _contents(place: Workplace, run_id: str) -> list[Any]:
+    from emdpo.cards import reading_note
     from emdpo.plots import posterior_figure, style_figure
 
     fit = place.fit(run_id)
@@ -104,7 +105,7 @@ def _contents(place: Workplace, run_id: str) -> list[Any]:
     names = fit.rankings.attributes
     first = names[0] if names else None
     return [
-        cards_html(portraits(place, run_id)),
+        cards_html(portraits(place, run_id), reading_note(fit)),
         gr.Plot(value=posterior, visible=posterior is not None),
         style_figure(profile(place, run_id)),
         note_html("" if names else NO_GROUPS),
@@ -120,7 +121,8 @@ def portraits(place: Workplace, run_id: str) -> tuple[TypePortrait, ...]:
     from emdpo.core.portraits import type_portraits
 
     def make(fit: Fit) -> tuple[TypePortrait, ...]:
-        found = type_portraits(fit.rankings, fit.policies, fit.responsibilities, fit.weights)
+        parts = (fit.rankings, fit.reading, fit.responsibilities, fit.weights)
+        found = type_portraits(*parts, scores=fit.policies.candidate_scores())
         texts = item_texts(fit)
         return tuple(
             replace(p, wishes=_in_full(p.wishes, texts), sets_apart=_in_full(p.sets_apart, texts))
@@ -155,7 +157,8 @@ def profile(place: Workplace, run_id: str) -> StyleProfile:
     from emdpo.core.tastes import style_profile
 
     def make(fit: Fit) -> StyleProfile:
-        found = style_profile(fit.rankings, fit.policies, fit.responsibilities, fit.weights)
+        parts = (fit.rankings, fit.reading, fit.responsibilities, fit.weights)
+        found = style_profile(*parts, types_given=fit.adapters is not None)
         texts = item_texts(fit)
         return replace(found, labels=tuple(texts.get(label, label) for label in found.labels))
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from emdpo.core.mixture import EMPTY_TYPE
 from emdpo.plots.theme import type_colour
-from emdpo.ui.markup import fold, line, shortened
+from emdpo.ui.markup import fold, line, shortened, text
 
 if TYPE_CHECKING:
     from emdpo.core.evidence import RankingEvidence, UserEvidence
@@ -18,9 +18,10 @@ PROMPT_LIMIT, ANSWER_LIMIT = 200, 360
 RANKINGS_SHOWN = 8
 
 
-def cards_html(portraits: Sequence[TypePortrait]) -> str:
-    """Return one card per type, largest first."""
-    return f'<div class="cards">{"".join(map(_card, portraits))}</div>'
+def cards_html(portraits: Sequence[TypePortrait], note: str = "") -> str:
+    """Return one card per type, largest first, and below what the reader must know."""
+    caveat = f'<p class="caveat">{text(note)}</p>' if note else ""
+    return f'<div class="cards">{"".join(map(_card, portraits))}</div>{caveat}'
 
 
 def _card(portrait: TypePortrait) -> str:
@@ -84,9 +85,15 @@ def user_html(evidence: UserEvidence) -> str:
     )
     parts = [head, f'<div class="posterior">{bars}</div>']
     if evidence.runner_up is not None:
+        sums = (
+            "together they give the probability above"
+            if evidence.adds_up
+            else "by the final policies; the probability above is by policies that had not been "
+            "trained on the ranking they judged"
+        )
         parts.append(
             f"<p>What speaks for Type {evidence.most_likely} over Type {evidence.runner_up} "
-            "(log-odds in nats; together they give the probability above):</p>"
+            f"(log-odds in nats; {sums}):</p>"
         )
         parts.append(_influences(evidence))
     hidden = len(evidence.rankings) - RANKINGS_SHOWN

@@ -1,0 +1,92 @@
+"""Adapter policies as the library sees them: found, put in order, and read in plain features."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import replace
+from typing import TYPE_CHECKING, Protocol
+
+import numpy as np
+from threadpoolctl import threadpool_limits
+
+from emdpo.adapters.saved import POOLED, AdapterOutcome, adapter_names, type_name
+from emdpo.core.errors import EmdpoError
+from emdpo.core.loglinear import untrained
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from emdpo.core.em import EMState, Monitor, StopTest
+    from emdpo.core.loglinear import LogLinearPolicies
+    from emdpo.core.rankings import Rankings
+    from emdpo.settings import FitConfig
+
+Progress = Callable[..., None]
+"""Called with the name of an event and its facts by keyword."""
+
+
+class Trainer(Protocol):
+    """Trains one adapter a type, starting from a log-linear fit."""
+
+    def __call__(
+        self,
+        panel: Rankings,
+        loglinear: EMState[LogLinearPolicies],
+        config: FitConfig,
+        *,
+        monitor: Monitor | None,
+        should_stop: StopTest,
+        folder: Path | None = None,
+        on_progress: Progress | None = None,
+    ) -> AdapterOutcome:
+        """Return what training found."""
+        ...
+
+
+def adapter_trainer() -> Trainer:
+    """Return what trains adapters.
+
+    Raises
+    ------
+    EmdpoError
+        A library that only adapters need is not installed.
+    """
+    try:
+        from emdpo.adapters.fitting import fit_adapters
+    except ImportError as error:
+        if error.name is not None and error.name.split(".")[0] == "emdpo":
+            raise
+        raise EmdpoError(
+            f'adapters need torch and its companions ({error}): pip install "emdpo[adapters]"'
+        ) from None
+    return fit_adapters
+
+
+def by_falling_weight(outcome: AdapterOutcome) -> AdapterOutcome:
+    """Return the outcome with its types renumbered, largest first."""
+    order = np.argsort(-outcome.log_weights, kind="stable")
+    old = [*(type_name(k) for k in order), POOLED]
+    adapters = zip(adapter_names(len(order)), old, strict=True)
+    return replace(
+        outcome,
+        scores=outcome.scores[order],
+        log_weights=outcome.log_weights[order],
+        log_resp=outcome.log_resp[:, order],
+        trace=tuple(
+            row._replace(weights=tuple(np.take(row.weights, order).tolist()))
+            for row in outcome.trace
+        ),
+        adapters={new: replace(outcome.adapters[name], name=new) for new, name in adapters},
+    )
+
+
+def reading_of(
+    outcome: AdapterOutcome, start: LogLinearPolicies, panel: Rankings
+) -> LogLinearPolicies:
+    """Return log-linear policies fitted to an outcome's types: one exact M-step.
+
+    They say what the rankings of each type prefer in features that people can read.
+    """
+    blank = untrained(start.features, start.n_types, start.l2)
+    with threadpool_limits(1):  # vectors are short: a second thread costs more than it brings
+        return blank.update(panel, np.exp(outcome.log_resp))

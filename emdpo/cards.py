@@ -1,0 +1,180 @@
+"""The README.md files of a run: what it is, how it was made, what it must not be used for."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING
+
+from emdpo.adapters.saved import POOLED, BaseModelCard, adapter_names
+from emdpo.core.features import describe_preferences
+from emdpo.core.json_values import visible
+from emdpo.settings import flat_settings
+
+if TYPE_CHECKING:
+    from emdpo.fitting import Fit
+
+CITATION = (
+    "Chidambaram, Seetharaman, Syrgkanis. Direct Preference Optimization with Unobserved "
+    "Preference Heterogeneity: The Necessity of Ternary Preferences. AISTATS 2026 (PMLR 300), "
+    "arXiv 2510.15716."
+)
+
+LIMITS = (
+    "Types are statistical patterns in these rankings. They are not demographic groups, and they "
+    "say nothing about people who are not in the data."
+)
+
+_HUB_ID = re.compile(r"[A-Za-z0-9_][\w.-]*/[\w.-]+", re.ASCII)
+
+
+def reading_note(fit: Fit) -> str:
+    """Return what the words about types are where policies are adapters; empty otherwise."""
+    if fit.adapters is None:
+        return ""
+    return (
+        "What types prefer is told in words by log-linear policies fitted to the types that the "
+        "adapters found: a reading of these types, not the adapters themselves."
+    )
+
+
+def model_card(fit: Fit) -> str:
+    """Return README.md of the run."""
+    data, starts = fit.rankings, fit.restarts
+    lines = [
+        "# Preference types found by emdpo",
+        "",
+        f"{fit.n_types} preference types behind {data.n_rankings:,} rankings by {data.n_users:,} "
+        f"users of {data.n_candidates:,} answers to {data.n_prompts:,} prompts. {_made_of(fit)}",
+        "",
+        "| type | share of users | prefers |",
+        "| --- | --- | --- |",
+    ]
+    lines += [f"| Type {k + 1} | {fit.weights[k]:.1%} | {_words(fit, k)} |" for k in _types(fit)]
+    lines += ["", reading_note(fit)] if fit.adapters is not None else []
+    optimum = "this optimum" if fit.adapters is None else "the optimum that adapters start from"
+    steps = "iterations" if fit.adapters is None else "rounds"
+    settings = flat_settings(fit.config.to_dict()).items()
+    lines += [
+        "",
+        f"- Features: {fit.features.kind} ({cell_text(fit.features.reason)}).",
+        f"- Ended: {fit.stop_reason.value} after {fit.n_iter} {steps}; log-likelihood "
+        f"{fit.log_likelihood:,.3f}; {starts.n_reached_best} of {starts.n_starts} starts reached "
+        f"{optimum}.",
+        *(f"- Warning: {cell_text(warning)}." for warning in fit.warnings),
+        f"- Settings: {', '.join(f'{name}={cell_text(value)}' for name, value in settings)}.",
+        f"- Data fingerprint (SHA-256 of the rankings): `{fit.data_sha256}`.",
+        "",
+        LIMITS,
+        "",
+        _where(fit),
+        "",
+        f"Method: {CITATION}",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _types(fit: Fit) -> range:
+    return range(fit.n_types)
+
+
+def _words(fit: Fit, k: int) -> str:
+    phrases = describe_preferences(fit.features, fit.reading.theta[k], top=3)
+    return "; ".join(cell_text(phrase) for phrase, _ in phrases)
+
+
+def _made_of(fit: Fit) -> str:
+    if fit.base_model is None:
+        return "One log-linear DPO policy per type, fitted by EM-DPO."
+    name = cell_text(base_model_name(fit.base_model))
+    return f"One LoRA adapter per type on {name}, fitted by EM-DPO."
+
+
+def _where(fit: Fit) -> str:
+    if fit.adapters is None:
+        policies = "`policy/theta.csv` the policies"
+    else:
+        policies = (
+            "`policy/type-1/` ... and `policy/pooled/` the adapters, which PEFT loads; "
+            "`policy/scores.parquet` their scores of every answer"
+        )
+    return (
+        f"`fit.json` has every number of this page; {policies}; "
+        "`responsibilities.csv` each user's posterior over types."
+    )
+
+
+def base_model_name(card: BaseModelCard) -> str:
+    """Return what a base model is called, for people."""
+    return card.hub_id or card.name
+
+
+def adapter_cards(fit: Fit) -> dict[str, str]:
+    """Return README.md of each adapter by its name, in the hub's form."""
+    base = fit.base_model
+    if base is None:
+        return {}
+    return {name: _adapter_card(fit, base, name) for name in adapter_names(fit.n_types)}
+
+
+def _adapter_card(fit: Fit, base: BaseModelCard, name: str) -> str:
+    k = None if name == POOLED else int(name.rpartition("-")[2]) - 1
+    title = "Everybody" if k is None else f"Preference type {k + 1}"
+    data, model = fit.rankings, cell_text(base_model_name(base))
+    lines = [
+        *_front_matter(base),
+        f"# {title}, found by emdpo",
+        "",
+        f"A LoRA adapter on {model} ({base.n_parameters:,} parameters, fingerprint "
+        f"`{cell_text(base.fingerprint)}`); with any other model it is of no use.",
+        "",
+        *_about_type(fit, k),
+        "",
+        f"- Data: {data.n_rankings:,} rankings by {data.n_users:,} users of "
+        f"{data.n_candidates:,} answers to {data.n_prompts:,} prompts (SHA-256 of the rankings "
+        f"`{fit.data_sha256}`).",
+        f"- Training: EM-DPO (Plackett-Luce with DPO scores, beta = {fit.config.beta:g}), "
+        f"{fit.stop_reason.value} after {fit.n_iter} rounds.",
+        *(f"- Warning: {cell_text(warning)}." for warning in fit.warnings),
+        f"- Licence: that of the base model ({cell_text(base.licence or 'not known here')}); that "
+        "of the rankings is not known here.",
+        "",
+        LIMITS + " The adapter was not tested for safety.",
+        "",
+        f"Method: {CITATION}",
+        "",
+    ]
+    return "\n".join(lines)
+
+
+def _front_matter(base: BaseModelCard) -> list[str]:
+    """Return the lines that the hub reads; JSON strings are YAML."""
+    known = base.hub_id is not None and _HUB_ID.fullmatch(base.hub_id)
+    return [
+        "---",
+        *([f"base_model: {json.dumps(base.hub_id)}"] if known else []),
+        "library_name: peft",
+        f"license: {json.dumps(base.licence or 'unknown')}",
+        "pipeline_tag: text-generation",
+        "tags: [lora, dpo, emdpo, preference-types]",
+        "---",
+        "",
+    ]
+
+
+def _about_type(fit: Fit, k: int | None) -> list[str]:
+    if k is None:
+        return ["Fitted to the rankings of everybody, as plain DPO would be."]
+    words = _words(fit, k) or "no preference stands out"
+    return [
+        f"{fit.weights[k]:.1%} of users; prefers: {words}.",
+        "",
+        reading_note(fit),
+    ]
+
+
+def cell_text(text: object) -> str:
+    """Return text on one line that Markdown shows as it is, also inside a table cell."""
+    single = visible(" ".join(str(text).split()))
+    return "".join(f"\\{char}" if char in "\\|`*_[]<>#$~" else char for char in single)
