@@ -3,15 +3,19 @@
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import torch
 from peft import LoraConfig, PeftModel, get_peft_model
 from peft.utils import get_peft_model_state_dict, set_peft_model_state_dict
 
-from emdpo.core.errors import EmdpoError
+from emdpo.adapters.checkpoints import first_line
+from emdpo.adapters.saved import Adapter, load_adapter
+from emdpo.core.errors import EmdpoError, RunError
 
 if TYPE_CHECKING:
     from torch import nn
@@ -21,6 +25,17 @@ if TYPE_CHECKING:
 
 ATTENTION = ("q_proj", "k_proj", "v_proj", "o_proj", "qkv_proj", "c_attn")
 """Names of attention's linear layers in the architectures of transformers."""
+
+SHAPE = (
+    "r",
+    "lora_alpha",
+    "target_modules",
+    "layers_to_transform",
+    "layers_pattern",
+    "fan_in_fan_out",
+    "use_rslora",
+)
+"""Of an adapter's saved configuration, what decides its policy."""
 
 
 class AdaptedModel:
@@ -99,13 +114,56 @@ def attach(
     """
     lora = lora_config(base, config)
     first, *others = names
-    model = get_peft_model(base.model, lora, adapter_name=first)  # type: ignore[arg-type]
-    for name in others:
-        model.add_adapter(name, lora)
+    with _without_advice():
+        model = get_peft_model(base.model, lora, adapter_name=first)  # type: ignore[arg-type]
+        for name in others:
+            model.add_adapter(name, lora)
     adapted = AdaptedModel(base, model)  # type: ignore[arg-type]
     for index, name in enumerate(names):
         generator = torch.Generator().manual_seed(seed * 1_000_003 + index)
         _draw(adapted, name, generator)
+    return adapted
+
+
+@contextmanager
+def _without_advice() -> Iterator[None]:
+    """Silence what PEFT 0.21 tells its own developers: a property's old name, GPT-2's layout."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "`is_gradient_checkpointing` is deprecated")
+        warnings.filterwarnings("ignore", "fan_in_fan_out is set to False")
+        yield
+
+
+def load_adapters(base: BaseModel, folders: Mapping[str, Path]) -> AdaptedModel:
+    """Return the base model with saved adapters, named and ordered as in `folders`.
+
+    Raises
+    ------
+    EmdpoError
+        A folder holds no plain LoRA adapter, or one of another base model's shape.
+    """
+    return carry(base, {name: load_adapter(folder) for name, folder in folders.items()})
+
+
+def carry(base: BaseModel, adapters: Mapping[str, Adapter]) -> AdaptedModel:
+    """Return the base model with adapters that were read before; raises as `load_adapters`."""
+    model: PeftModel | None = None
+    for name, adapter in adapters.items():
+        kept = {key: adapter.config[key] for key in SHAPE if key in adapter.config}
+        lora = LoraConfig(**kept, task_type="CAUSAL_LM", bias="none")
+        try:
+            with _without_advice():
+                if model is None:
+                    model = get_peft_model(base.model, lora, adapter_name=name)  # type: ignore
+                else:
+                    model.add_adapter(name, lora)
+        except ValueError as error:
+            raise RunError(f"{name} does not fit {base.name} ({first_line(error)})") from None
+    if model is None:
+        raise RunError("there is no adapter to load")
+    adapted = AdaptedModel(base, model)
+    for name, adapter in adapters.items():
+        adapted.load_tensors(name, {key: torch.tensor(v) for key, v in adapter.tensors.items()})
     return adapted
 
 
