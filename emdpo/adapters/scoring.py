@@ -126,15 +126,24 @@ class ResponseScorer:
         return packed_log_probs(self.adapted.base, self.tokens, packs, top, entering)
 
     def score_all(
-        self, name: str | None, *, should_stop: StopTest = never
+        self,
+        name: str | None,
+        wanted: NDArray[np.bool_] | None = None,
+        *,
+        others: NDArray[np.float64] | None = None,
+        should_stop: StopTest = never,
     ) -> NDArray[np.float64] | None:
-        """Return log pi(y|x) of every candidate under an adapter, (A,); None if told to stop.
+        """Return log pi(y|x) of candidates under an adapter, (A,); None if told to stop.
 
-        Candidates that were not asked for at the start stay 0.
+        Packs without a `wanted` (A,) candidate are passed over: theirs stay what `others` (A,) say,
+        0 by default.
         """
-        log_prob = np.zeros(len(self.tokens.candidate_prompt))
+        log_prob = np.zeros(len(self.tokens.candidate_prompt)) if others is None else others.copy()
+        packs_wanted = [
+            pack for pack in self.packs if wanted is None or wanted[pack.candidates].any()
+        ]
         with self.adapted.speaking(name), torch.inference_mode():
-            for packs in in_batches(self.packs, self.budget):
+            for packs in in_batches(packs_wanted, self.budget):
                 if should_stop():
                     return None
                 candidates, values = self.log_probs(packs)

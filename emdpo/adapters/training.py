@@ -87,6 +87,19 @@ class AdapterTrainer:
             self._parameters, lr=self.rate, betas=(0.9, 0.99), weight_decay=0.0
         )
 
+    def scores(
+        self, wanted: NDArray[np.bool_] | None = None, should_stop: StopTest = never
+    ) -> NDArray[np.float64] | None:
+        """Return the DPO scores beta log( pi(y|x) / pi_ref(y|x) ), (A,); None if told to stop.
+
+        Candidates that are not `wanted` (A,) may stay 0.
+        """
+        reference = self._reference.cpu().numpy()
+        log_prob = self.scorer.score_all(
+            self.name, wanted, others=reference, should_stop=should_stop
+        )
+        return None if log_prob is None else self.beta * (log_prob - reference)
+
     def roll_back(self, tensors: dict[str, torch.Tensor]) -> None:
         """Go back to earlier tensors, with half the learning rate and no memory of gradients."""
         self.scorer.adapted.load_tensors(self.name, tensors)

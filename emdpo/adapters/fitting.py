@@ -1,0 +1,284 @@
+"""Fit one LoRA adapter per preference type: EM-DPO on a language model."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from emdpo.adapters.base_model import EMBEDDED, BaseModel, load_base_model
+from emdpo.adapters.config import AdapterConfig
+from emdpo.adapters.embedded import HUB_ID, LICENCE
+from emdpo.adapters.folds import plan_folds
+from emdpo.adapters.generalised_em import GeneralisedEM, Progress, Watching
+from emdpo.adapters.lora import attach, lora_config
+from emdpo.adapters.rounds import Course, as_tensor, half_name, trainees
+from emdpo.adapters.saved import POOLED, Adapter, AdapterOutcome, BaseModelCard, type_name
+from emdpo.adapters.scoring import ResponseScorer
+from emdpo.adapters.store import Store
+from emdpo.adapters.tokens import tokenise
+from emdpo.adapters.training import AdapterTrainer
+from emdpo.core.em import (
+    EMState,
+    Monitor,
+    StopReason,
+    StopTest,
+    e_step,
+    m_step_weights,
+    never,
+    user_totals,
+)
+from emdpo.core.plackett_luce import log_likelihoods
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from emdpo.core.loglinear import LogLinearPolicies
+    from emdpo.core.rankings import Rankings
+    from emdpo.fitting import FitConfig
+
+FOLDS_STREAM = 1
+"""Names the random stream of the folds; passes over prompts have four numbers to theirs."""
+
+
+def fit_adapters(
+    panel: Rankings,
+    loglinear: EMState[LogLinearPolicies],
+    config: FitConfig,
+    *,
+    monitor: Monitor | None = None,
+    should_stop: StopTest = never,
+    folder: Path | None = None,
+    on_progress: Progress | None = None,
+) -> AdapterOutcome:
+    """Return K adapters and one for everybody, from where the log-linear fit ended.
+
+    Parameters
+    ----------
+    panel : Rankings
+        The rankings to fit.
+    loglinear : EMState
+        Whose responsibilities (N, K) the first M-step takes: starts are cheap there.
+    config : FitConfig
+        With `adapters` and `base_model`; None = the defaults.
+    monitor, should_stop
+        As in `emdpo.fit`; asked after every round, and before every optimiser step.
+    folder : Path, optional
+        Where an interrupted fit keeps what it needs to go on; a temporary one by default.
+    on_progress : callable, optional
+        Called as on_progress(event, **facts) with `loading`, `step`, `scoring` and `round`.
+
+    Raises
+    ------
+    ModelError
+        The base model cannot be had.
+
+    Notes
+    -----
+    Generalised EM (Chidambaram et al. 2026, arXiv 2510.15716, algorithm 1, with Plackett-Luce).
+    """
+    watching = Watching(monitor, should_stop, on_progress or _say_nothing)
+    with _work_folder(folder) as work:
+        return _AdapterFit(panel, config, watching, work, keep=folder is not None).run(loglinear)
+
+
+def _say_nothing(*_args: Any, **_facts: Any) -> None:
+    """Nobody asked to be told."""
+
+
+@contextmanager
+def _work_folder(folder: Path | None) -> Iterator[Path]:
+    if folder is None:
+        with TemporaryDirectory(prefix="emdpo-") as temporary:
+            yield Path(temporary)
+    else:
+        folder.mkdir(parents=True, exist_ok=True)
+        yield folder
+
+
+class _AdapterFit:
+    """What the steps of one fit share: the model, its scorer and the folds."""
+
+    def __init__(
+        self, panel: Rankings, config: FitConfig, watching: Watching, work: Path, *, keep: bool
+    ) -> None:
+        self.panel, self.config, self.watching = panel, config, watching
+        self.settings = config.adapters or AdapterConfig()
+        self.began = time.monotonic()
+        watching.progress("loading", base_model=config.base_model or EMBEDDED)
+        self.base = load_base_model(config.base_model or EMBEDDED)
+        lora = lora_config(self.base, self.settings)  # refuses what does not fit, before the work
+        self.lora = lora_facts(lora.to_dict(), self.base)
+        self.store = Store(work if keep else None)
+        self.folds = plan_folds(
+            panel, self.settings, np.random.default_rng([config.seed, FOLDS_STREAM])
+        )
+        watching.progress("tokenising", n_candidates=panel.n_candidates)
+        self.tokens = tokenise(
+            panel, self.base, work / "tokens", max_length=self.settings.max_length
+        )
+        self.adapted = attach(self.base, self._names(), self.settings, config.seed)
+        watching.progress("trunk", n_candidates=panel.n_candidates)
+        self.scorer = ResponseScorer(
+            self.adapted,
+            self.tokens,
+            np.unique(panel.candidate).astype(np.int64),
+            top=self.settings.top_layers,
+            budget=self.settings.tokens_per_pass,
+            folder=work,
+        )
+        self.reference = self._reference()
+
+    def _names(self) -> list[str]:
+        n_types, crossed = self.config.n_types, self.folds.cross_fitted
+        names = [one.name for one in trainees(n_types, crossed)]
+        if crossed:
+            names += [one.name for one in trainees(n_types, crossed, final=True)]
+        return names
+
+    def _reference(self) -> NDArray[np.float64]:
+        """Return log pi_ref(y|x) of every candidate, (A,): computed once."""
+        held = self.store.read("reference")
+        if held is not None:
+            return held[0]["log_prob"].numpy()
+        self.watching.progress("reference", n_candidates=self.panel.n_candidates)
+        log_prob = self.scorer.score_all(None)
+        assert log_prob is not None  # noqa: S101  # nobody could stop it
+        self.store.write("reference", {"log_prob": as_tensor(log_prob)}, {})
+        return log_prob
+
+    def run(self, loglinear: EMState[LogLinearPolicies]) -> AdapterOutcome:
+        em = GeneralisedEM(
+            self.panel,
+            self.config.n_types,
+            self.folds,
+            self._trainer,
+            self.settings,
+            self.config.seed,
+            self.store,
+            self.watching,
+        )
+        course, reason = em.run(loglinear.log_resp, loglinear.log_weights)
+        log_weights = course.best.log_weights
+        if self.folds.cross_fitted and reason is not StopReason.CANCELLED:
+            reason = em.final_pass(course.best.log_resp, course.now.number) or reason
+            log_weights = m_step_weights(course.best.log_resp)
+        em.load_best()
+        scores = self._final_scores(em, reason)
+        rows = scores[:, self.panel.candidate]  # (K + 1, C)
+        log_lik = log_likelihoods(self.panel.stages, rows[: self.config.n_types])
+        log_resp, log_marginal = e_step(user_totals(self.panel, log_lik), log_weights)
+        return AdapterOutcome(
+            scores=scores[: self.config.n_types],
+            pooled_scores=scores[-1],
+            log_weights=log_weights,
+            log_resp=log_resp,
+            log_likelihood=float(log_marginal.sum()),
+            trace=course.trace,
+            stop_reason=reason,
+            n_iter=course.now.number,
+            remaining_gain=course.remaining_gain,
+            adapters=self._adapters(em, reason),
+            base_model=base_model_card(self.base),
+            warnings=self._warnings(),
+            evidence=self._evidence(em, course),
+        )
+
+    def _trainer(self, name: str) -> AdapterTrainer:
+        return AdapterTrainer(self.scorer, name, self.reference, self.settings, self.config.beta)
+
+    def _sources(self, reason: StopReason) -> dict[str, str]:
+        """Return, by the adapter's final name, the name under which it was trained."""
+        n_types = self.config.n_types
+        names = {type_name(k): type_name(k) for k in range(n_types)}
+        if self.folds.cross_fitted and reason is StopReason.CANCELLED:
+            names = {type_name(k): half_name(k, 0) for k in range(n_types)}
+        return {**names, POOLED: POOLED if n_types > 1 else names[type_name(0)]}
+
+    def _final_scores(self, em: GeneralisedEM, reason: StopReason) -> NDArray[np.float64]:
+        """Return the scores of the final policies, (K + 1, A); the last is everybody's.
+
+        Those of the best round are at hand. A fit that is stopped while cross-fitting has the
+        scores that its E-steps used: another pass would make whoever stopped it wait.
+        """
+        if not self.folds.cross_fitted:
+            return np.stack([em.best_scores[name] for name in self._sources(reason).values()])
+        if reason is StopReason.CANCELLED:
+            judged = [
+                em.best_scores[half_name(k, 0)] + em.best_scores[half_name(k, 1)]
+                for k in range(self.config.n_types)
+            ]
+            return np.stack([*judged, em.best_scores.get(POOLED, judged[0])])
+        scores = []
+        for name in self._sources(reason).values():
+            self.watching.progress("scoring", round=em.config.rounds, adapter=name)
+            scored = self._trainer(name).scores()
+            assert scored is not None  # noqa: S101  # nobody could stop it
+            scores.append(scored)
+        return np.stack(scores)
+
+    def _adapters(self, em: GeneralisedEM, reason: StopReason) -> dict[str, Adapter]:
+        return {
+            name: Adapter(
+                name,
+                self.lora,
+                {key: value.numpy() for key, value in em.best_tensors[source].items()},
+            )
+            for name, source in self._sources(reason).items()
+        }
+
+    def _warnings(self) -> tuple[str, ...]:
+        found = []
+        if self.tokens.n_truncated:
+            found.append(
+                f"{self.tokens.n_truncated:,} texts were longer than "
+                f"{self.settings.max_length} tokens and were cut"
+            )
+        if self.scorer.plain_reason:
+            found.append(f"the slow path was taken: {self.scorer.plain_reason}")
+        return tuple(found)
+
+    def _evidence(self, em: GeneralisedEM, course: Course) -> dict[str, Any]:
+        """Return facts on the training, none of them by type."""
+        return {
+            "rounds": [
+                {key: value for key, value in row.items() if key != "weights"}
+                for row in course.rows
+            ],
+            "best_round": course.best.number,
+            "cross_fitted": self.folds.cross_fitted,
+            "n_guard": em.n_guard,
+            "guarded": bool(self.folds.cross_fitted or self.folds.guard.any()),
+            "guarding_rankings": np.flatnonzero(self.folds.guard).tolist(),
+            "n_packed_tokens": sum(pack.n_tokens for pack in self.scorer.packs),
+            "device": str(self.base.device),
+            "dtype": str(self.base.dtype).removeprefix("torch."),
+            "seconds": round(time.monotonic() - self.began, 3),
+        }
+
+
+def base_model_card(base: BaseModel) -> BaseModelCard:
+    """Return what the run says of its base model."""
+    if base.name == EMBEDDED:
+        return BaseModelCard(base.name, base.fingerprint, base.n_parameters, HUB_ID, LICENCE)
+    hub_id = None if Path(base.name).exists() else base.name
+    return BaseModelCard(base.name, base.fingerprint, base.n_parameters, hub_id)
+
+
+def lora_facts(config: Mapping[str, Any], base: BaseModel) -> dict[str, Any]:
+    """Return adapter_config.json: PEFT's own, as JSON values, for inference on this base model."""
+    facts = {
+        key: sorted(value) if isinstance(value, set) else getattr(value, "value", value)
+        for key, value in config.items()
+    }
+    card = base_model_card(base)
+    return {
+        **facts,
+        "base_model_name_or_path": card.hub_id or card.name,
+        "inference_mode": True,
+    }
