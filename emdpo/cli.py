@@ -1,4 +1,4 @@
-"""The command line: `emdpo check | fit | select | audit | demo | app` (DESIGN section 5).
+"""The command line: `emdpo check | fit | select | audit | chat | demo | app` (DESIGN section 5).
 
 argparse rather than typer: `audit --json` takes a file or nothing, and a usage error must be one
 `error:` line with exit code 2. Both are plain argparse; each needs a trick with typer.
@@ -73,6 +73,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_fit(commands)
     _add_select(commands)
     _add_audit(commands)
+    _add_chat(commands)
     _add_demo(commands)
     _add_app(commands)
     return parser
@@ -160,6 +161,26 @@ def _add_audit(commands: Any) -> None:
         "--json", nargs="?", const="-", metavar="FILE", help="write audit.json to FILE or print it"
     )
     parser.add_argument("--report", metavar="FILE.html", help="write a self-contained report")
+
+
+def _add_chat(commands: Any) -> None:
+    from emdpo.adapters.answers import Sampling
+
+    default = Sampling()
+    parser = _command(commands, "chat", _chat, "Ask a policy of a run whose policies are adapters.")
+    parser.add_argument("folder", metavar="RUN", help="a finished run folder")
+    parser.add_argument("prompt", metavar="PROMPT", help="the question")
+    parser.add_argument(
+        "--as",
+        dest="policy",
+        required=True,
+        metavar="NAME",
+        help="type-1, mixture, consensus, base",
+    )
+    parser.add_argument("--max-tokens", type=int, default=default.max_tokens)
+    parser.add_argument("--temperature", type=float, default=default.temperature)
+    parser.add_argument("--seed", type=int, default=default.seed)
+    _add_json(parser)
 
 
 def _add_demo(commands: Any) -> None:
@@ -324,6 +345,25 @@ def _audit(options: argparse.Namespace) -> int:
     return DONE
 
 
+def _chat(options: argparse.Namespace) -> int:
+    from emdpo.adapters.answers import Sampling
+    from emdpo.chatting import ask, cast_of, open_run, told
+
+    sampling = Sampling(options.max_tokens, options.temperature, options.seed)
+    cast = cast_of(options.folder)
+    cast.speaker(options.policy)  # refused before the model is loaded
+    last = None
+    for partial in ask(open_run(cast), options.policy, options.prompt, sampling):
+        if not options.json:
+            _say(partial.text[len(last.text) if last else 0 :], end="")
+        last = partial
+    if options.json and last:
+        _print_json(told(cast, options.policy, options.prompt, last, sampling))
+    else:
+        _say("")
+    return DONE
+
+
 def _write(target: str, write: Any) -> None:
     try:
         path = Path(os.path.realpath(target))  # through a link, to what it stands for
@@ -369,12 +409,12 @@ def _print_json(value: dict[str, Any]) -> None:
     _say(json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False))
 
 
-def _say(text: str, stream: Any = None) -> None:
+def _say(text: str, stream: Any = None, end: str = "\n") -> None:
     """Write a line; what the terminal's encoding lacks is replaced, never an error."""
     stream = stream or sys.stdout
     if stream is None:  # closed by whoever started the command
         return
     encoding = stream.encoding or "utf-8"
     text = visible(text)
-    stream.write(text.encode(encoding, "replace").decode(encoding) + "\n")
+    stream.write(text.encode(encoding, "replace").decode(encoding) + end)
     stream.flush()
