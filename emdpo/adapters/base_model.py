@@ -175,8 +175,8 @@ def load_base_model(name: str = EMBEDDED, *, device: str | None = None) -> BaseM
         The model is missing, damaged, or not a causal language model; the message says which.
     """
     place = _device(device)
-    folder = embedded_folder() if name == EMBEDDED else find_checkpoint(name)
     try:
+        folder = embedded_folder() if name == EMBEDDED else find_checkpoint(name)
         with quiet():
             _refuse_other_kinds(folder, name)
             tokenizer = AutoTokenizer.from_pretrained(folder, trust_remote_code=False)

@@ -88,7 +88,7 @@ def find_checkpoint(name: str) -> Path:
 
 
 def _is_path(name: str) -> bool:
-    return name.startswith((".", "/", "~")) or "\\" in name or name.count("/") != 1
+    return name.startswith((".", "/", "~")) or "\\" in name or name.count("/") > 1
 
 
 def _download(name: str) -> Path:

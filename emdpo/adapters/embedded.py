@@ -115,10 +115,14 @@ def write_manifest(folder: Path) -> None:
 @contextmanager
 def _without_bar() -> Iterator[None]:
     """Keep the unpacking silent: its progress bar heeds no setting."""
-    loader: Any = importlib.import_module("transformers.modeling_gguf_pytorch_utils")
-    bar = getattr(loader, "tqdm", None)
-    loader.tqdm = lambda items, **_: items
+    try:
+        reader: Any = importlib.import_module("transformers.modeling_gguf_pytorch_utils")
+    except ImportError:  # another release may keep it elsewhere, and a bar does no harm
+        yield
+        return
+    bar = getattr(reader, "tqdm", None)
+    reader.tqdm = lambda items, **_: items
     try:
         yield
     finally:
-        loader.tqdm = bar
+        reader.tqdm = bar

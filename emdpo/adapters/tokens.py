@@ -120,7 +120,8 @@ def cut_prompt(ids: list[int], keep: int, bos: object) -> list[int]:
     """Return the last `keep` tokens; a token that begins texts stays where it is."""
     if len(ids) <= keep:
         return ids
-    return [*ids[:1], *ids[1 - keep :]] if ids[0] == bos else ids[-keep:]
+    start = len(ids) - keep
+    return [*ids[:1], *ids[start + 1 :]] if ids[0] == bos else ids[start:]
 
 
 def _content(rankings: Rankings, base: BaseModel, limit: int) -> str:
