@@ -197,10 +197,10 @@ def plain_reason(
     """
     base = adapted.base
     window = getattr(base.model.config, "sliding_window", None)
-    packs = make_packs(tokens, candidates, 2**31)
-    if window is not None and any(pack.n_tokens > window for pack in packs):
+    lengths = tokens.prompt_lengths[tokens.candidate_prompt] + tokens.response_lengths
+    if window is not None and lengths[candidates].max() > window:
         return f"texts are longer than the model's sliding window of {window} tokens"
-    probe = packs[-PROBED_PROMPTS:]
+    probe = make_packs(tokens, candidates, 2**31)[-PROBED_PROMPTS:]
     try:
         with adapted.speaking(None), torch.inference_mode():
             fast = packed_log_probs(base, tokens, probe, base.n_layers, None)[1]
