@@ -27,7 +27,7 @@ from emdpo.core.rankings import Rankings
 from emdpo.fitting import Fit, data_fingerprint, fit, fitted_panel
 from emdpo.policy_files import held_policies, remove_unfinished_policies
 from emdpo.runs import RUN_FILES, load_fit, save_fit
-from emdpo.settings import FitConfig, flat_settings
+from emdpo.settings import LOGLINEAR, FitConfig, flat_settings
 
 STATE, PROGRESS, STOP = "state", "progress.jsonl", "stop"
 
@@ -220,7 +220,8 @@ def _fit(
             **settings,
         )
     except EmdpoError:
-        if not any((run / STATE).glob("restart-*.json")):
+        kept = "restart-*.json" if config.policy == LOGLINEAR else ADAPTER_STATE
+        if not any((run / STATE).glob(kept)):
             _clear_state(run)  # refused: nothing to resume, the folder is free again
         raise
     save_fit(found, run)

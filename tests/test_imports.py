@@ -72,6 +72,18 @@ def test_gradio_stays_in_the_page(path):
     assert not {name for name in imported(path) if is_within(name, "gradio")}
 
 
+TORCH_FREE = ("adapters/config.py", "adapters/saved.py", "adapters/__init__.py")
+"""What run folders are read with."""
+
+
+@pytest.mark.parametrize("name", TORCH_FREE)
+def test_adapters_are_read_without_torch(name):
+    found = imported(PACKAGE / name)
+    assert not {each for each in found if any(is_within(each, heavy) for heavy in HEAVY)}
+    inside = {each for each in found if is_within(each, "emdpo.adapters")}
+    assert inside <= {"emdpo.adapters.config", "emdpo.adapters.saved"}
+
+
 def run_python(code: str) -> str:
     done = subprocess.run(  # noqa: S603 - our own interpreter and code
         [sys.executable, "-W", "error", "-c", code], cwd=ROOT, capture_output=True, text=True

@@ -46,6 +46,25 @@ def classroom():
     return rankings, converged(rankings, features, start, l2=1.0)
 
 
+def test_types_that_are_known_for_sure_are_as_good_as_given(classroom):
+    """Responsibilities of 0 and 1: nothing is missing, so the information is the complete one."""
+    rankings, state = classroom
+    known = np.eye(2)[np.arange(rankings.n_users) % 2]
+    policies = untrained(state.policies.features, 2, 1.0).update(rankings, known)
+    parts = (rankings, policies, known, known.mean(axis=0))
+    given, fitted = style_profile(*parts, types_given=True), style_profile(*parts)
+    np.testing.assert_allclose(given.low, fitted.low, rtol=1e-6)
+    np.testing.assert_array_equal(given.strength, fitted.strength)
+
+
+def test_given_types_are_surer_than_those_found(classroom):
+    """Here, where types are hard to tell: that they may be others is not counted."""
+    rankings, state = classroom
+    given, found = (profile_of(rankings, state, types_given=each) for each in (True, False))
+    np.testing.assert_array_equal(given.strength, found.strength)
+    assert np.median((given.high - given.low) / (found.high - found.low)) < 1
+
+
 def profile_of(rankings, state, **settings):
     responsibilities = np.exp(state.log_resp)
     return style_profile(
