@@ -7,6 +7,7 @@ so the 32-bit weights are kept as safetensors and mapped into memory from then o
 from __future__ import annotations
 
 import importlib.util
+import shutil
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -74,6 +75,8 @@ def _unpack(source: Path, name: str) -> Path:
     try:
         with FileLock(cache / f"{name}.lock"):
             if not is_whole(target):  # another process may have been faster
+                for abandoned in cache.glob(f".{name}-*"):  # by a process that was killed
+                    shutil.rmtree(abandoned, ignore_errors=True)
                 with tempfile.TemporaryDirectory(dir=cache, prefix=f".{name}-") as work:
                     _convert(source, Path(work) / "new")
                     if target.exists():
@@ -98,11 +101,15 @@ def _convert(source: Path, folder: Path) -> None:
             ) from None
         # A model marked as quantised refuses to be saved, though its weights no longer are.
         del packed.config.quantization_config
-        model = AutoModelForCausalLM.from_config(packed.config, dtype=torch.float32)
-        model.load_state_dict(packed.state_dict())
+        with torch.device("meta"):  # without weights of its own: it is given the unpacked ones
+            model = AutoModelForCausalLM.from_config(packed.config, dtype=torch.float32)
+        model.load_state_dict(packed.state_dict(), assign=True)
+        model.tie_weights()
         model.generation_config = packed.generation_config
         model.save_pretrained(folder)
         tokenizer.save_pretrained(folder)
+    # Weights are written for their owner alone; a class may share one cache.
+    (folder / WEIGHTS).chmod((folder / "config.json").stat().st_mode)
     write_manifest(folder)
 
 

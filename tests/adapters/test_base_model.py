@@ -483,6 +483,16 @@ def test_a_crash_while_unpacking_leaves_nothing_that_looks_whole(stand_in, monke
     assert embedded.is_whole(embedded.embedded_folder())
 
 
+def test_what_a_killed_process_left_is_removed(stand_in, tmp_path):
+    name = embedded.embedded_folder().name
+    shutil.rmtree(tmp_path / "cache" / name)
+    left = tmp_path / "cache" / f".{name}-abc" / "new"
+    left.mkdir(parents=True)
+    (left / "model.safetensors").write_bytes(b"half")
+    embedded.embedded_folder()
+    assert not left.parent.exists()
+
+
 def test_where_home_cannot_be_written_to_a_temporary_folder_serves(stand_in, tmp_path, monkeypatch):
     (tmp_path / "file").touch()  # a folder without write permission stops nobody who is root
     monkeypatch.setenv("EMDPO_CACHE", str(tmp_path / "file" / "cache"))
@@ -559,6 +569,12 @@ def test_the_embedded_model_is_smollm(smollm):
     assert (smollm.n_layers, smollm.hidden_size, smollm.max_length) == (30, 576, 8192)
     assert smollm.has_chat_template
     assert smollm.tokenizer.decode([smollm.end_of_turn]) == "<|im_end|>"
+
+
+def test_the_unpacked_files_can_be_shared(smollm):
+    folder = embedded.embedded_folder()
+    modes = {(folder / name).stat().st_mode for name in ("model.safetensors", "config.json")}
+    assert len(modes) == 1
 
 
 def test_the_embedded_model_reads_conversations_as_its_template_writes_them(smollm):
