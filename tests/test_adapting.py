@@ -131,7 +131,7 @@ def test_the_trainer_is_given_the_best_log_linear_fit(rankings, loglinear, by_ha
     assert config == CONFIG
     assert watching["folder"] == Path("x")
     assert watching["should_stop"]() is False
-    assert told == [("step", {"done": 3, "steps": 4})]
+    assert told == [("step", {"round": 1, "rounds": 2, "done": 0.5})]
     assert [row.restart for row in rows[-2:]] == [2, 2]  # after the starts 0 and 1
     assert [row.iteration for row in rows[-2:]] == [0, 1]
 

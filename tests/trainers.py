@@ -78,7 +78,7 @@ class ByHand:
             if watching["monitor"] is not None:
                 watching["monitor"](row)
         if watching["on_progress"] is not None:
-            watching["on_progress"]("step", done=3, steps=4)
+            watching["on_progress"]("step", round=1, rounds=2, done=0.5)
         return found
 
 

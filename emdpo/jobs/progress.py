@@ -15,6 +15,9 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
+TRAINING = ("loading", "tokenising", "trunk", "reference", "step", "scoring", "round")
+"""Events of the training of adapters."""
+
 READERS_KEPT = 64
 """Logs whose read positions are remembered; the longest unused is read again from its start."""
 
@@ -30,8 +33,10 @@ class Progress:
     restarts_done: int
     """Starts that ended."""
     steps: tuple[int, int] | None
-    """Done and in all: fits of a choice of the number of types, or steps of training adapters;
-    None before there are any."""
+    """Fits done and in all, of a choice of the number of types; None for a fit."""
+    training: dict[str, Any] | None
+    """The last event of the training of adapters, one of TRAINING; None before it. `step` has
+    round, rounds and done, the share of the round in [0, 1]."""
     ended: dict[str, Any] | None
     """The event `finished` or `failed`; None while the job runs."""
 
@@ -59,6 +64,7 @@ class ProgressReader:
     _iterations: dict[int, list[dict[str, Any]]] = field(default_factory=dict)
     _done: set[int] = field(default_factory=set)
     _steps: tuple[int, int] | None = None
+    _training: dict[str, Any] | None = None
     _ended: dict[str, Any] | None = None
 
     def read(self) -> Progress:
@@ -69,7 +75,14 @@ class ProgressReader:
             except (ValueError, KeyError, TypeError):
                 continue  # a line cut by a crash; the next start of the job begins a new one
         iterations = [event for restart in self._iterations.values() for event in restart]
-        return Progress(self._started, tuple(iterations), len(self._done), self._steps, self._ended)
+        return Progress(
+            started=self._started,
+            iterations=tuple(iterations),
+            restarts_done=len(self._done),
+            steps=self._steps,
+            training=self._training,
+            ended=self._ended,
+        )
 
     def _new_lines(self) -> list[bytes]:
         try:
@@ -85,7 +98,7 @@ class ProgressReader:
     def _take(self, event: dict[str, Any]) -> None:
         match event["event"]:
             case "started":  # also when an interrupted fit goes on: only ended starts stand
-                self._started, self._ended, self._steps = event, None, None
+                self._started, self._training, self._ended = event, None, None
                 self._iterations = {r: self._iterations[r] for r in sorted(self._done)}
             case "iteration":
                 if event["iteration"] == 0:
@@ -94,8 +107,10 @@ class ProgressReader:
             case "restart":
                 self._iterations.setdefault(event["restart"], [])
                 self._done.add(event["restart"])
-            case "step":
+            case "step" if "steps" in event:
                 self._steps = (event["done"], event["steps"])
+            case name if name in TRAINING:
+                self._training = event
             case "finished" | "failed":
                 self._ended = event
 

@@ -123,6 +123,7 @@ def _status(place: Workplace, status: JobStatus) -> dict[str, Any]:
         "config": status.config,
         "restarts_done": progress.restarts_done,
         "steps": progress.steps,
+        "training": progress.training,
         "iterations": progress.iterations[-ITERATIONS_TOLD:],
     }
     if status.has_result and status.kind == SELECTION:

@@ -52,9 +52,9 @@ def _doing(status: JobStatus) -> str:
             seconds = progress.ended.get("seconds", 0)
             return f"in {seconds:.0f} s: {_result(progress.ended)}. Next: 3 Types and 4 Audit."
         case JobState.RUNNING if progress.steps:
-            done, steps = progress.steps
-            counted = "fits" if status.kind == SELECTION else "steps of training the adapters"
-            return f"{done} of {steps} {counted}, {_elapsed(status)}"
+            return f"{progress.steps[0]} of {progress.steps[1]} fits, {_elapsed(status)}"
+        case JobState.RUNNING if progress.training:
+            return f"{_training(progress.training)}, {_elapsed(status)}"
         case JobState.RUNNING if progress.started is None:
             return f"reading the data, {_elapsed(status)}"
         case JobState.RUNNING if not progress.iterations:
@@ -77,6 +77,34 @@ def _iterating(status: JobStatus) -> str:
     )
 
 
+_STAGES = {
+    "loading": "loading the base model",
+    "tokenising": "reading the answers into tokens",
+    "trunk": "computing what all adapters share",
+    "reference": "scoring the answers with the base model",
+}
+"""What the training of adapters does before its first round, by event."""
+
+
+def _training(event: dict[str, Any]) -> str:
+    number = f"training the adapters, round {event.get('round')}"
+    match event["event"]:
+        case "step":
+            return f"{number} of at most {event['rounds']}, {event['done']:.0%} of it"
+        case "scoring":
+            return f"{number}, scoring the answers"
+        case "round":
+            return f"{number} done"
+        case stage:
+            return _STAGES[stage]
+
+
+def _rounds_done(event: dict[str, Any]) -> float:
+    if event["event"] == "step":
+        return event["round"] - 1 + event["done"]
+    return event.get("round", 0)
+
+
 def _elapsed(status: JobStatus) -> str:
     started = status.progress.started or {}
     return f"{max(time.time() - started.get('time', status.created), 0):.0f} s"
@@ -87,8 +115,10 @@ def _bar(status: JobStatus) -> str:
     if not status.state.is_active:
         return ""
     progress = status.progress
-    if status.kind == SELECTION or progress.steps:
+    if status.kind == SELECTION:
         done, steps = progress.steps or (0, 1)
+    elif progress.training:
+        done, steps = _rounds_done(progress.training), status.config["adapters"]["rounds"]
     else:
         done, steps = progress.restarts_done, status.config["restarts"]
     share = min(done / max(steps, 1), 1.0)

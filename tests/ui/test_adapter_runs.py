@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+from dataclasses import replace
+
 import pytest
 from panels import planted
 from trainers import ByHand, install
@@ -9,8 +12,10 @@ from trainers import ByHand, install
 import emdpo
 from emdpo.bundles import pack
 from emdpo.core.evidence import user_evidence
+from emdpo.jobs import JobState
+from emdpo.jobs.progress import ProgressReader
 from emdpo.ui import fit_events, types_tab
-from emdpo.ui.fit_view import config_html
+from emdpo.ui.fit_view import config_html, state_html
 from emdpo.ui.strip import strip_html
 from emdpo.ui.types_view import user_html
 
@@ -44,6 +49,28 @@ def test_the_fit_tab_shows_settings_and_warnings(place, adapter_run):
     assert "Warning: 2 of 7 answers were cut." in fit_events.certainty(place, adapter_run)
     shown = config_html(place.status(adapter_run))
     assert "a/&lt;b&gt;" in shown and "adapters" in shown
+
+
+@pytest.mark.parametrize(
+    ("event", "words", "percent"),
+    [
+        ({"event": "loading"}, "loading the base model", 0),
+        ({"event": "trunk"}, "what all adapters share", 0),
+        ({"event": "step", "round": 2, "rounds": 4, "done": 0.5}, "round 2 of at most 4, 50%", 38),
+        ({"event": "scoring", "round": 2}, "round 2, scoring", 50),
+        ({"event": "round", "round": 2}, "round 2 done", 50),
+    ],
+)
+def test_training_under_way_is_told(place, adapter_run, tmp_path, event, words, percent):
+    log = tmp_path / "progress.jsonl"
+    started = {"event": "started", "time": 0.0}
+    log.write_text("".join(f"{json.dumps(each)}\n" for each in (started, event)))
+    progress = ProgressReader(log).read()
+    assert progress.training == event and progress.steps is None
+    config = {"restarts": 10, "adapters": {"rounds": 4}}
+    told = {"state": JobState.RUNNING, "kind": "fit", "progress": progress, "config": config}
+    shown = state_html(replace(place.status(adapter_run), **told))
+    assert words in shown and f'aria-valuenow="{percent}"' in shown
 
 
 def test_a_posterior_that_was_cross_fitted_is_told_as_such(place, adapter_run):
