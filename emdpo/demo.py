@@ -25,3 +25,12 @@ def demo_file(name: str = "rankings.csv") -> Path:
         if path.exists():
             return path
     raise EmdpoError(f"the demo file {name} is not installed; run from a clone of the project")
+
+
+DEMO_RUN = Path(__file__).parent.parent / "checkpoints" / "demo"
+"""A finished run with adapters on the embedded base model, shipped with a clone."""
+
+
+def demo_run() -> Path | None:
+    """Return the folder of the shipped run whose types answer, None where there is none."""
+    return DEMO_RUN if (DEMO_RUN / "fit.json").is_file() else None

@@ -74,6 +74,11 @@ class AdaptedModel:
             for parameter in self._parameters[name]:
                 parameter.requires_grad_(False)
 
+    def release(self) -> BaseModel:
+        """Return the base model without its adapters, as it was; this object is of no use then."""
+        self.model.unload()
+        return self.base
+
     def tensors(self, name: str) -> dict[str, torch.Tensor]:
         """Return a copy of an adapter's tensors on the CPU, named as PEFT saves them."""
         state = get_peft_model_state_dict(self.model, adapter_name=name)

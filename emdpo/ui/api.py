@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
+from collections.abc import Generator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 from gradio.events import api
 
+from emdpo.adapters.answers import Sampling
+from emdpo.core.errors import RunError
 from emdpo.core.json_values import plain
 from emdpo.jobs import JobStatus
 from emdpo.jobs.folder import SELECTION
+from emdpo.ui.chat_events import missing_chat, sampling_of
 from emdpo.ui.datasets import DataSet
 from emdpo.ui.faults import told_to_clients
 from emdpo.ui.fit_events import new_fit, new_selection
 from emdpo.ui.fit_form import DEFAULT
+from emdpo.ui.talks import Talk
 from emdpo.ui.types_tab import portraits
 from emdpo.ui.workplace import Workplace
 
@@ -91,6 +97,32 @@ class Endpoints:
             result = self._place.audit(run_id)
             return plain({**result.to_dict(), "findings": [vars(f) for f in findings(result)]})
 
+    def chat(
+        self,
+        run_id: str,
+        question: str,
+        policies: list[str] | None = None,
+        max_tokens: int = Sampling.max_tokens,
+        temperature: float = Sampling.temperature,
+        seed: int = Sampling.seed,
+    ) -> Generator[list[dict[str, Any]], None, None]:
+        """Ask base, type-1 .. type-K, mixture, consensus (all, or `policies`); streams answers."""
+        with told_to_clients():
+            if message := missing_chat(self._place, run_id):
+                raise RunError(message)
+            cast = self._place.cast(run_id)
+            talk = Talk("", run_id, cast)
+            asked = cast.speakers if policies is None else policies
+            sampling = sampling_of(max_tokens, temperature, seed)
+            turn = talk.ask(question, asked, sampling, blind=False)
+            growing = self._place.models.answers(
+                cast, talk.histories(turn), turn.names, turn.sampling
+            )
+            with closing(growing):
+                for partials in growing:
+                    turn.partials = partials or turn.partials
+                    yield plain(talk.rows())
+
     def _about(self, data_id: str) -> dict[str, Any]:
         return {"data_id": data_id, **_data(self._place.data(data_id))}
 
@@ -147,6 +179,7 @@ def add_endpoints(place: Workplace) -> None:
     for name in ("load_demo", "start_fit", "fit_status", "stop_fit", "types", "audit"):
         api(getattr(endpoints, name), api_name=name)
     api(endpoints.select_types, api_name="select_types")
+    api(endpoints.chat, api_name="chat", concurrency_id="model", concurrency_limit=1)
     # Through file components, which accept nothing but what this visitor has uploaded.
     with gr.Row(visible=False):
         rankings, users = gr.File(label="rankings"), gr.File(label="users")

@@ -15,7 +15,7 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
 import gradio as gr
 
-from emdpo.ui import audit_tab, data_tab, fit_tab, types_tab
+from emdpo.ui import audit_tab, chat_tab, data_tab, fit_tab, types_tab
 from emdpo.ui.api import add_endpoints
 from emdpo.ui.data_tab import load_demo
 from emdpo.ui.session import SHOW_RUN_IN_ADDRESS, Session, attach, new_session, remember
@@ -53,7 +53,9 @@ def build_app(place: Workplace) -> gr.Blocks:
                 fit = fit_tab.build(place, session)
             with gr.Tab("3 Types", id="types"):
                 types_tab.build(place, session)
-            with gr.Tab("4 Audit", id="audit"):
+            with gr.Tab("4 Chat", id="chat") as chat:
+                chat_tab.build(place, session, chat)
+            with gr.Tab("5 Audit", id="audit"):
                 audit_tab.build(place, session)
         fit.demo.click(partial(load_demo, place), outputs=[session.data_id, data.status], **PRIVATE)
         _remember(app, place, session, strip)

@@ -1,4 +1,4 @@
-"""Tab 4, Audit: the regret of every type and group under every rule, in words and figures."""
+"""Tab 5, Audit: the regret of every type and group under every rule, in words and figures."""
 
 from __future__ import annotations
 

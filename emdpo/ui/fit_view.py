@@ -50,7 +50,7 @@ def _doing(status: JobStatus) -> str:
             return "after this iteration; the best so far is kept"
         case JobState.DONE if progress.ended:
             seconds = progress.ended.get("seconds", 0)
-            return f"in {seconds:.0f} s: {_result(progress.ended)}. Next: 3 Types and 4 Audit."
+            return f"in {seconds:.0f} s: {_result(progress.ended)}. Next: 3 Types and 5 Audit."
         case JobState.RUNNING if progress.steps:
             return f"{progress.steps[0]} of {progress.steps[1]} fits, {_elapsed(status)}"
         case JobState.RUNNING if progress.training:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import shutil
 import tempfile
 import threading
 import time
@@ -14,10 +16,13 @@ from emdpo.bundles import pack, unpack
 from emdpo.core.errors import RunError
 from emdpo.demo import demo_file
 from emdpo.jobs import Jobs, folder_of, result_of, runs_home
-from emdpo.jobs.folder import JobStatus
+from emdpo.jobs.folder import UPLOAD, JobStatus
 from emdpo.ui.datasets import DataSet, folder_of_data, given_files, keep_files, read_data
+from emdpo.ui.models import Models
+from emdpo.ui.talks import Talks
 
 if TYPE_CHECKING:
+    from emdpo.chatting import Cast
     from emdpo.core.audit import Audit
     from emdpo.core.selection import Selection
     from emdpo.fitting import Fit
@@ -59,6 +64,7 @@ class Workplace:
         self.home = home or runs_home()
         self.jobs = Jobs(self.home)
         self._uploads = self.home / "uploads"
+        self.models, self.talks = Models(), Talks()
         self._data, self._results = Recent(6), Recent(48)
         self._made_here = tempfile.TemporaryDirectory(prefix="emdpo-downloads-")
 
@@ -126,6 +132,31 @@ class Workplace:
 
         return self.derived(run_id, "audit", make)
 
+    def cast(self, run_id: str) -> Cast:
+        """Return who can answer for a run; RunError where nobody can.
+
+        A run that came as a file may name any base model, and so make the server load or fetch it:
+        of those only the embedded one is taken.
+        """
+        from emdpo.chatting import cast_of
+        from emdpo.settings import EMBEDDED
+
+        folder = folder_of(self.home, run_id)
+
+        def make() -> Cast:
+            try:
+                return cast_of(folder)
+            except RunError as error:
+                raise RunError(str(error).replace(f"{folder}", "this run")) from None
+
+        cast = self._results.get((run_id, self.version(run_id), "cast"), make)
+        if self.status(run_id).kind == UPLOAD and cast.base_name != EMBEDDED:
+            raise RunError(
+                f"this run came as a file and names the base model {cast.base_name!r:.60}: "
+                "here such runs answer on the embedded one only; use emdpo chat"
+            )
+        return cast
+
     def selection(self, job_id: str) -> Selection:
         """Return what a finished choice of the number of types says."""
         import pandas as pd
@@ -149,13 +180,38 @@ class Workplace:
             fit = unpack(bundle, folder)
             return self.jobs.add_upload(folder, name, fit.config.to_dict())
 
+    def add_demo_run(self) -> str:
+        """Take in a copy of the shipped run with adapters; its id, the same for half a day."""
+        key = ("demo run", time.time() // _DEMO_SECONDS)
+        return self._results.get(key, self._copy_demo_run)
+
+    def _copy_demo_run(self) -> str:
+        from emdpo.demo import demo_run
+        from emdpo.runs import finished_summary
+
+        shipped = demo_run()
+        if shipped is None:
+            raise RunError("this installation comes without the run whose types answer")
+        with tempfile.TemporaryDirectory(prefix="emdpo-demo-") as work:
+            folder = Path(work) / "run"
+            shutil.copytree(shipped, folder)
+            return self.jobs.add_upload(folder, DEMO_NAME, finished_summary(folder)["config"])
+
     def downloads(self, run_id: str) -> Path:
         """Return a folder of our own for the files that visitors of this run download."""
         folder = Path(self._made_here.name) / folder_of(self.home, run_id).name
         folder.mkdir(exist_ok=True)
         return folder
 
+    def talk_downloads(self, talk_id: str) -> Path:
+        """Return a folder of our own for the files of one conversation."""
+        digest = hashlib.sha256(talk_id.encode()).hexdigest()[:20]
+        folder = Path(self._made_here.name) / "talks" / digest
+        folder.mkdir(parents=True, exist_ok=True)
+        return folder
+
     def close(self) -> None:
         """End the jobs and remove what was made for downloads."""
+        self.models.close()
         self.jobs.close()
         self._made_here.cleanup()

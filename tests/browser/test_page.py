@@ -53,7 +53,7 @@ def test_demo_fit_types_audit(page, tab):
     page.locator("#user-id").locator("textarea, input").fill("u001")
     page.click("#look-up")
     expect(page.locator("#user-answer")).to_contain_text("most likely Type")
-    tab("4 Audit")
+    tab("5 Audit")
     expect(page.locator(".findings")).to_contain_text("DPO")
     page.get_by_label("KL regret").check()
     expect(page.locator(".js-plotly-plot:visible").first).to_contain_text("nats")
@@ -64,7 +64,7 @@ def test_demo_fit_types_audit(page, tab):
 
 
 def test_a_tab_without_its_input_says_so_and_fits_the_demo(page, tab):
-    tab("4 Audit")
+    tab("5 Audit")
     line = page.get_by_text("No fitted run yet").locator("visible=true")
     expect(line).to_be_visible()
     page.get_by_role("button", name="Fit the demo").locator("visible=true").click()
@@ -128,9 +128,9 @@ def test_hostile_text_is_shown_and_never_run(page, tab, tmp_path):
     page.locator("#user-id").locator("textarea, input").fill(HOSTILE[1])
     page.click("#look-up")
     expect(page.locator("#user-answer .line-error")).to_contain_text(HOSTILE[1])
-    tab("4 Audit")
+    tab("5 Audit")
     expect(page.locator(".findings")).to_be_visible()
-    for name in ("1 Data", "2 Fit", "3 Types", "4 Audit"):
+    for name in ("1 Data", "2 Fit", "3 Types", "4 Chat", "5 Audit"):
         tab(name)
         page.wait_for_timeout(300)
         assert strange_nodes(page) == []
@@ -162,9 +162,9 @@ def test_nothing_is_wider_than_the_screen(page, tab, address, demo_run, width):
     page.set_viewport_size({"width": width, "height": 900})
     page.goto(f"{address}?run={demo_run}")
     load_demo(page)
-    tab("4 Audit")
+    tab("5 Audit")
     expect(page.locator(".findings")).to_be_visible()
-    for name in ("1 Data", "2 Fit", "3 Types", "4 Audit"):
+    for name in ("1 Data", "2 Fit", "3 Types", "4 Chat", "5 Audit"):
         tab(name)
         page.wait_for_timeout(800)
         assert page.evaluate("document.documentElement.scrollWidth") <= width, name

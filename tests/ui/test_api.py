@@ -21,6 +21,7 @@ ENDPOINTS = {
     "/select_types",
     "/types",
     "/audit",
+    "/chat",
 }
 
 
