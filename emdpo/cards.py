@@ -53,12 +53,11 @@ def model_card(fit: Fit) -> str:
     lines += [f"| Type {k + 1} | {fit.weights[k]:.1%} | {_words(fit, k)} |" for k in _types(fit)]
     lines += ["", reading_note(fit)] if fit.adapters is not None else []
     optimum = "this optimum" if fit.adapters is None else "the optimum that adapters start from"
-    steps = "iterations" if fit.adapters is None else "rounds"
     settings = flat_settings(fit.config.to_dict()).items()
     lines += [
         "",
         f"- Features: {fit.features.kind} ({cell_text(fit.features.reason)}).",
-        f"- Ended: {fit.stop_reason.value} after {fit.n_iter} {steps}; log-likelihood "
+        f"- Ended: {ending(fit)}; log-likelihood "
         f"{fit.log_likelihood:,.3f}; {starts.n_reached_best} of {starts.n_starts} starts reached "
         f"{optimum}.",
         *(f"- Warning: {cell_text(warning)}." for warning in fit.warnings),
@@ -73,6 +72,12 @@ def model_card(fit: Fit) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def ending(fit: Fit) -> str:
+    """Return why and when a fit ended: "converged after 12 iterations"."""
+    step = "iteration" if fit.adapters is None else "round"
+    return f"{fit.stop_reason.value} after {fit.n_iter} {step}{'s' * (fit.n_iter != 1)}"
 
 
 def _types(fit: Fit) -> range:
@@ -135,7 +140,7 @@ def _adapter_card(fit: Fit, base: BaseModelCard, name: str) -> str:
         f"{data.n_candidates:,} answers to {data.n_prompts:,} prompts (SHA-256 of the rankings "
         f"`{fit.data_sha256}`).",
         f"- Training: EM-DPO (Plackett-Luce with DPO scores, beta = {fit.config.beta:g}), "
-        f"{fit.stop_reason.value} after {fit.n_iter} rounds.",
+        f"{ending(fit)}.",
         *(f"- Warning: {cell_text(warning)}." for warning in fit.warnings),
         f"- Licence: that of the base model ({cell_text(base.licence or 'not known here')}); that "
         "of the rankings is not known here.",
@@ -168,7 +173,7 @@ def _about_type(fit: Fit, k: int | None) -> list[str]:
         return ["Fitted to the rankings of everybody, as plain DPO would be."]
     words = _words(fit, k) or "no preference stands out"
     return [
-        f"{fit.weights[k]:.1%} of users; prefers: {words}.",
+        f"{fit.weights[k]:.1%} of users: {words}.",
         "",
         reading_note(fit),
     ]

@@ -17,7 +17,7 @@ from plotly.offline import get_plotlyjs
 
 from emdpo import plots
 from emdpo.auditing import group_table, matrix_table, type_table
-from emdpo.cards import CITATION, base_model_name, reading_note
+from emdpo.cards import CITATION, base_model_name, ending, reading_note
 from emdpo.core.composition import composition
 from emdpo.core.findings import CAVEAT, findings, rule_label
 from emdpo.core.portraits import TypePortrait, type_portraits
@@ -250,10 +250,9 @@ def _settings(audit: Audit, fit: Fit | None) -> Iterator[Part]:
         chosen = flat_settings(fit.config.to_dict())
         settings |= {f"fit: {key}": value for key, value in chosen.items()}
         settings |= _base_model(fit)
-        steps = "iterations" if fit.adapters is None else "rounds"
         settings |= {
             "features used": f"{fit.features.kind} ({fit.features.reason})",
-            "ended": f"{fit.stop_reason.value} after {fit.n_iter} {steps}",
+            "ended": ending(fit),
             "log-likelihood": f"{fit.log_likelihood:,.3f}",
             "starts that reached the best": f"{fit.restarts.n_reached_best} of "
             f"{fit.restarts.n_starts}",

@@ -215,12 +215,12 @@ def _fit(
             finished=load_restarts(run, features, config),
             on_finished=on_finished,
             feature_set=features,
-            folder=run / STATE,
+            folder=run / STATE / ADAPTER_STATE,
             on_progress=log.write,
             **settings,
         )
     except EmdpoError:
-        kept = "restart-*.json" if config.policy == LOGLINEAR else ADAPTER_STATE
+        kept = "restart-*.json" if config.policy == LOGLINEAR else f"{ADAPTER_STATE}/*"
         if not any((run / STATE).glob(kept)):
             _clear_state(run)  # refused: nothing to resume, the folder is free again
         raise

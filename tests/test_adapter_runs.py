@@ -257,7 +257,7 @@ def test_every_adapter_has_a_card_in_the_hubs_form(run, name):
     assert about["base_model"] == "nobody/tiny"
     assert (about["library_name"], about["license"]) == ("peft", "apache-2.0")
     assert "emdpo" in about["tags"]
-    assert ("everybody" if name == "pooled" else "% of users; prefers: ") in body
+    assert ("everybody" if name == "pooled" else "% of users: prefers ") in body
     assert "f" * 64 in body and "not demographic groups" in body and "2510.15716" in body
 
 
@@ -283,7 +283,7 @@ def test_a_fit_in_a_folder_lets_training_keep_its_state(rankings, by_hand, tmp_p
 
     by_hand.outcome = with_state
     found = fit_in_folder(rankings, CONFIG, tmp_path)
-    assert by_hand.calls[0][3]["folder"] == tmp_path / STATE
+    assert by_hand.calls[0][3]["folder"] == tmp_path / STATE / "adapters"
     assert not (tmp_path / STATE).exists()
     names = [event["event"] for event in events(tmp_path)]
     assert "step" in names and names[-1] == "finished"
@@ -325,6 +325,7 @@ def test_what_training_kept_is_there_when_the_fit_goes_on(rankings, by_hand, tmp
 
 def test_a_refusal_before_training_leaves_the_folder_free(rankings, by_hand, tmp_path):
     def refusing(loglinear):
+        (tmp_path / STATE / "adapters").mkdir()  # where it would have kept something
         raise EmdpoError("no such base model")
 
     by_hand.outcome = refusing
