@@ -23,11 +23,13 @@ if TYPE_CHECKING:
     from emdpo.runs import load_fit
 
 _HOMES = {
+    "AdapterConfig": "emdpo.adapters.config",
     "Audit": "emdpo.core.audit",
     "DataError": "emdpo.core.errors",
     "EmdpoError": "emdpo.core.errors",
     "Fit": "emdpo.fitting",
     "FitConfig": "emdpo.fitting",
+    "ModelError": "emdpo.core.errors",
     "NotIdentifiableError": "emdpo.core.errors",
     "Rankings": "emdpo.core.rankings",
     "Report": "emdpo.core.checks",
@@ -41,11 +43,13 @@ _HOMES = {
 }
 
 __all__ = [
+    "AdapterConfig",
     "Audit",
     "DataError",
     "EmdpoError",
     "Fit",
     "FitConfig",
+    "ModelError",
     "NotIdentifiableError",
     "Rankings",
     "Report",

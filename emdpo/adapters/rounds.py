@@ -19,7 +19,7 @@ GAIN = 5e-3
 """Nats per guarding ranking below which a round has gained nothing worth its time."""
 
 PATIENCE = 2
-"""Rounds without such a gain after which little is left to gain."""
+"""Rounds without such a gain, after one with it, that show that little is left to gain."""
 
 
 @dataclass(frozen=True)
@@ -140,7 +140,8 @@ class Course:
         error = gap.std() * np.sqrt(len(gap))
         if gap.sum() > max(error, GAIN * n_guard):
             return StopReason.DECREASED
-        if self.now.number - self.rows[-1]["last_gain"] >= PATIENCE:
+        last_gain = self.rows[-1]["last_gain"]
+        if last_gain > 0 and self.now.number - last_gain >= PATIENCE:
             return StopReason.CONVERGED
         return StopReason.MAX_ITER if self.now.number >= rounds else None
 
