@@ -12,11 +12,18 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from emdpo.adapters.config import AdapterConfig
     from emdpo.auditing import audit
     from emdpo.choosing import select
     from emdpo.core.audit import Audit
     from emdpo.core.checks import Report, check
-    from emdpo.core.errors import DataError, EmdpoError, NotIdentifiableError, RunError
+    from emdpo.core.errors import (
+        DataError,
+        EmdpoError,
+        ModelError,
+        NotIdentifiableError,
+        RunError,
+    )
     from emdpo.core.rankings import Rankings
     from emdpo.core.readers import load
     from emdpo.fitting import Fit, FitConfig, fit

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from emdpo.adapters.loss import RankingObjective
 from emdpo.adapters.rounds import (
     Course,
     Round,
@@ -194,8 +195,10 @@ class GeneralisedEM:
             rng = np.random.default_rng([self.seed, number, index, current])
             batches = Batches.shuffled(prompts, self.config.prompts_per_step, rng)
             first = step if current == epoch else 0
-            for told in self.trainers[one.name].run(
-                part, weights, batches, first=first, should_stop=self.watching.should_stop
+            trainer, per_step = self.trainers[one.name], weights.sum() / len(batches.prompts)
+            objective = RankingObjective(part, weights, trainer.beta, per_step)
+            for told in trainer.run(
+                objective, batches, first=first, should_stop=self.watching.should_stop
             ):
                 if isinstance(told, Step):
                     self._report(one, index, number, current, told)

@@ -1,8 +1,14 @@
-"""The weighted ranking-DPO loss: Plackett-Luce on beta-scaled log-ratios, as in core."""
+"""The weighted ranking-DPO loss: Plackett-Luce on beta-scaled log-ratios, as in core.
+
+An objective is what training one adapter lowers: it takes prompts and the log-ratios of all
+candidates to a loss. `RankingObjective` is that of an M-step.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 import torch
@@ -13,6 +19,37 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from emdpo.core.rankings import Rankings
+
+
+class Objective(Protocol):
+    """What the training of one adapter lowers."""
+
+    def __call__(self, prompts: Sequence[int], log_ratios: torch.Tensor) -> torch.Tensor:
+        """Return the part of the loss that some prompts make, a scalar.
+
+        `log_ratios` (A,) are log( pi(y|x) / pi_ref(y|x) ); those of other prompts are 0 and must
+        not matter.
+        """
+        ...
+
+
+@dataclass(frozen=True, eq=False)
+class RankingObjective:
+    """The M-step of one type: the weighted ranking-DPO loss."""
+
+    part: Rankings
+    weights: NDArray[np.float64]
+    """(R,) responsibility times weight of every ranking."""
+    beta: float
+    per_step: float
+    """What losses are divided by: the mean weight of a step, so that steps estimate the mean loss
+    of a ranking without bias."""
+
+    def __call__(self, prompts: Sequence[int], log_ratios: torch.Tensor) -> torch.Tensor:
+        """Return the loss of the rankings of some prompts."""
+        keep = np.isin(self.part.prompt, prompts)
+        weights = self.weights[keep] / self.per_step
+        return ranking_loss(log_ratios, self.part.select(keep), weights, self.beta)
 
 
 def ranking_loss(

@@ -1,4 +1,4 @@
-"""Train one adapter on weighted rankings: the gradient M-step of one type."""
+"""Train one adapter by gradient steps: the M-step of one type."""
 
 from __future__ import annotations
 
@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 import torch
 
-from emdpo.adapters.loss import ranking_loss
 from emdpo.adapters.packing import Pack, in_batches
 from emdpo.core.em import StopTest, never
 
@@ -18,8 +17,8 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from emdpo.adapters.config import AdapterConfig
+    from emdpo.adapters.loss import Objective
     from emdpo.adapters.scoring import ResponseScorer
-    from emdpo.core.rankings import Rankings
 
 WARM_UP = 5
 """Steps over which the learning rate rises: Adam's second moments are noise at first."""
@@ -45,7 +44,7 @@ class Step(NamedTuple):
     step: int
     n_steps: int
     loss: float
-    """Mean of -log P over the step's rankings by responsibility, in nats; nan if skipped."""
+    """What the step's objective gave, nan if skipped: nats per ranking in an M-step."""
     n_tokens: int
 
 
@@ -109,26 +108,20 @@ class AdapterTrainer:
 
     def run(
         self,
-        part: Rankings,
-        weights: NDArray[np.float64],
+        objective: Objective,
         batches: Batches,
         *,
         first: int = 0,
         should_stop: StopTest = never,
     ) -> Iterator[Step | PassOutcome]:
-        """Take the steps of one pass from number `first`; yield each, then how the pass ended.
-
-        `weights` (R,) are responsibility times weight of the rankings of `part`. A step's loss is
-        divided by the mean weight of a step, so that steps estimate the mean loss without bias.
-        """
+        """Take the steps of one pass from number `first`; yield each, then how the pass ended."""
         n_steps = len(batches.prompts)
-        per_step = weights.sum() / n_steps
         skipped = 0
         for number in range(first, n_steps):
             if should_stop():
                 yield PassOutcome.CANCELLED
                 return
-            step = self._step(part, weights, batches.prompts[number], per_step)
+            step = self._step(objective, batches.prompts[number])
             skipped = 0 if np.isfinite(step.loss) else skipped + 1
             yield step._replace(step=number + 1, n_steps=n_steps)
             if skipped == MAX_SKIPPED:
@@ -136,17 +129,11 @@ class AdapterTrainer:
                 return
         yield PassOutcome.DONE
 
-    def _step(
-        self,
-        part: Rankings,
-        weights: NDArray[np.float64],
-        prompts: NDArray[np.int64],
-        per_step: float,
-    ) -> Step:
+    def _step(self, objective: Objective, prompts: NDArray[np.int64]) -> Step:
         """Take one optimiser step; out of memory halves what goes through at once, not the step."""
         while True:
             try:
-                loss, n_tokens = self._gradient(part, weights, prompts, per_step)
+                loss, n_tokens = self._gradient(objective, prompts)
                 break
             except RuntimeError as error:
                 self.optimizer.zero_grad(set_to_none=True)
@@ -163,27 +150,19 @@ class AdapterTrainer:
         self.optimizer.zero_grad(set_to_none=True)
         return Step(0, 0, loss if finite else np.nan, n_tokens)
 
-    def _gradient(
-        self,
-        part: Rankings,
-        weights: NDArray[np.float64],
-        prompts: NDArray[np.int64],
-        per_step: float,
-    ) -> tuple[float, int]:
+    def _gradient(self, objective: Objective, prompts: NDArray[np.int64]) -> tuple[float, int]:
         """Add up the step's gradient and return its loss and tokens."""
         total, n_tokens = 0.0, 0
         with self.scorer.adapted.speaking(self.name, training=True):
             for group in self._groups(prompts):
-                keep = np.isin(part.prompt, group)
-                shown, shown_weights = part.select(keep), weights[keep] / per_step
                 packs = self.scorer.packs_of(group)
                 batches = list(in_batches(packs, self.scorer.budget))
                 if len(batches) == 1:
-                    loss = self._loss(shown, shown_weights, *self.scorer.log_probs(packs))
+                    loss = self._loss(objective, group, *self.scorer.log_probs(packs))
                     loss.backward()
                     total += float(loss.detach())
                 else:
-                    total += self._gradient_in_parts(shown, shown_weights, batches)
+                    total += self._gradient_in_parts(objective, group, batches)
                 n_tokens += sum(pack.n_tokens for pack in packs)
         return total, n_tokens
 
@@ -202,20 +181,20 @@ class AdapterTrainer:
 
     def _loss(
         self,
-        part: Rankings,
-        weights: NDArray[np.float64],
+        objective: Objective,
+        prompts: Sequence[int],
         candidates: NDArray[np.int64],
         log_probs: torch.Tensor,
     ) -> torch.Tensor:
         at = torch.from_numpy(candidates).to(self._device)
         log_ratios = torch.zeros_like(self._reference)
         log_ratios = log_ratios.index_copy(0, at, log_probs - self._reference[at])
-        return ranking_loss(log_ratios, part, weights, self.beta)
+        return objective(prompts, log_ratios)
 
     def _gradient_in_parts(
         self,
-        part: Rankings,
-        weights: NDArray[np.float64],
+        objective: Objective,
+        prompts: Sequence[int],
         batches: Sequence[list[Pack]],
     ) -> float:
         """Back-propagate a loss whose candidates do not fit into one pass, exactly.
@@ -227,7 +206,7 @@ class AdapterTrainer:
             scored = [self.scorer.log_probs(packs) for packs in batches]
         candidates = np.concatenate([codes for codes, _ in scored])
         log_probs = torch.cat([values for _, values in scored]).requires_grad_(True)
-        loss = self._loss(part, weights, candidates, log_probs)
+        loss = self._loss(objective, prompts, candidates, log_probs)
         (by_log_prob,) = torch.autograd.grad(loss, log_probs)
         start = 0
         for packs in batches:

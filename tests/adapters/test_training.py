@@ -10,6 +10,7 @@ from text_panels import text_rankings
 from emdpo.adapters.base_model import load_base_model
 from emdpo.adapters.config import AdapterConfig
 from emdpo.adapters.lora import attach
+from emdpo.adapters.loss import RankingObjective
 from emdpo.adapters.scoring import ResponseScorer
 from emdpo.adapters.store import Store, restore_trainer, trainer_state
 from emdpo.adapters.tokens import tokenise
@@ -39,10 +40,16 @@ def passes(panel, n=1, seed=0):
     return [Batches.shuffled(np.unique(panel.prompt), 2, rng) for _ in range(n)]
 
 
+def objective(panel, weights=None, per_step=1.0):
+    return RankingObjective(panel, panel.weight if weights is None else weights, 0.1, per_step)
+
+
 def train(trainer, panel, n=1, **settings):
     steps = []
     for batches in passes(panel, n):
-        *told, outcome = trainer.run(panel, panel.weight, batches, **settings)
+        *told, outcome = trainer.run(
+            objective(panel, per_step=panel.weight.sum() / 3), batches, **settings
+        )
         steps += told
     return steps, outcome
 
@@ -78,7 +85,7 @@ def test_a_step_in_many_small_passes_is_the_same_step(trainer, panel):
     norms = []
     for budget in (4096, 30):
         trainer.scorer.budget = budget
-        loss, _ = trainer._gradient(panel, panel.weight, prompts, 1.0)
+        loss, _ = trainer._gradient(objective(panel), prompts)
         gradient = torch.cat([p.grad.flatten() for p in trainer._parameters])
         norms.append((loss, gradient))
         trainer.optimizer.zero_grad(set_to_none=True)
@@ -90,7 +97,7 @@ def test_a_step_in_many_small_passes_is_the_same_step(trainer, panel):
 def test_a_prompt_too_long_for_one_pass_is_back_propagated_in_parts(trainer, panel):
     prompts = np.unique(panel.prompt)[:1]
     trainer.scorer.budget = 4096
-    loss, _ = trainer._gradient(panel, panel.weight, prompts, 1.0)
+    loss, _ = trainer._gradient(objective(panel), prompts)
     whole = torch.cat([p.grad.flatten() for p in trainer._parameters])
     trainer.optimizer.zero_grad(set_to_none=True)
     singles = [
@@ -100,14 +107,14 @@ def test_a_prompt_too_long_for_one_pass_is_back_propagated_in_parts(trainer, pan
     ]
     trainer.scorer._packs_of[int(prompts[0])] = singles
     trainer.scorer.budget = 1
-    in_parts, _ = trainer._gradient(panel, panel.weight, prompts, 1.0)
+    in_parts, _ = trainer._gradient(objective(panel), prompts)
     parts = torch.cat([p.grad.flatten() for p in trainer._parameters])
     assert np.isclose(loss, in_parts, rtol=1e-6)
     assert float((whole - parts).norm() / whole.norm()) < 1e-4
 
 
 def test_out_of_memory_halves_the_pass_and_keeps_the_step(trainer, panel, monkeypatch):
-    expected, _ = trainer._gradient(panel, panel.weight, np.unique(panel.prompt), 1.0)
+    expected, _ = trainer._gradient(objective(panel), np.unique(panel.prompt))
     trainer.optimizer.zero_grad(set_to_none=True)
     real = trainer.scorer.log_probs
 
@@ -117,7 +124,7 @@ def test_out_of_memory_halves_the_pass_and_keeps_the_step(trainer, panel, monkey
         return real(packs)
 
     monkeypatch.setattr(trainer.scorer, "log_probs", greedy)
-    step = trainer._step(panel, panel.weight, np.unique(panel.prompt), 1.0)
+    step = trainer._step(objective(panel), np.unique(panel.prompt))
     assert np.isclose(step.loss, expected, rtol=1e-6)
     assert trainer.scorer.budget <= 150
 
@@ -162,7 +169,7 @@ def test_stopping_is_asked_before_every_step(trainer, panel):
 
 def test_going_on_from_a_saved_step_gives_the_same_bytes(trainer, panel, tmp_path):
     (batches,) = passes(panel)
-    whole = trainer.run(panel, panel.weight, batches)
+    whole = trainer.run(objective(panel), batches)
     next(whole)
     store = Store(tmp_path)
     store.write("adapter", *trainer_state(trainer))
@@ -172,7 +179,7 @@ def test_going_on_from_a_saved_step_gives_the_same_bytes(trainer, panel, tmp_pat
         trainer.scorer, "type-1", trainer._reference.numpy(), CONFIG, trainer.beta
     )
     restore_trainer(again, *store.read("adapter"))
-    list(again.run(panel, panel.weight, batches, first=1))
+    list(again.run(objective(panel), batches, first=1))
     got = again.scorer.adapted.tensors("type-1")
     assert all(torch.equal(got[key], expected[key]) for key in expected)
 
@@ -186,7 +193,7 @@ def test_weights_of_zero_leave_a_ranking_out(trainer, panel):
         (panel, panel.weight * first),
         (panel.select(first), panel.weight[first]),
     ):
-        trainer._gradient(part, weights, prompts, 1.0)
+        trainer._gradient(objective(part, weights), prompts)
         gradients.append(torch.cat([p.grad.flatten() for p in trainer._parameters]))
         trainer.optimizer.zero_grad(set_to_none=True)
     assert torch.allclose(*gradients, rtol=1e-4, atol=1e-6)

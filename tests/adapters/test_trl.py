@@ -14,6 +14,7 @@ from emdpo.adapters import training
 from emdpo.adapters.base_model import load_base_model
 from emdpo.adapters.config import AdapterConfig
 from emdpo.adapters.lora import attach
+from emdpo.adapters.loss import RankingObjective
 from emdpo.adapters.scoring import ResponseScorer
 from emdpo.adapters.tokens import tokenise
 from emdpo.adapters.training import AdapterTrainer, Batches
@@ -53,8 +54,9 @@ def our_losses(pairs, adapted, tokens, tmp_path):
     codes = np.unique(pairs.candidate).astype(np.int64)
     scorer = ResponseScorer(adapted, tokens, codes, folder=tmp_path)
     trainer = AdapterTrainer(scorer, "default", scorer.score_all(None), CONFIG, BETA)
+    objective = RankingObjective(pairs, pairs.weight, BETA, per_step=PAIRS_A_STEP)
     order = np.arange(pairs.n_prompts).reshape(N_STEPS, PAIRS_A_STEP)
-    *steps, _ = trainer.run(pairs, pairs.weight, Batches(tuple(order)))
+    *steps, _ = trainer.run(objective, Batches(tuple(order)))
     return [step.loss for step in steps]
 
 
