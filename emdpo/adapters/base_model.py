@@ -30,12 +30,10 @@ except ModuleNotFoundError as error:
 from emdpo.adapters.checkpoints import find_checkpoint, fingerprint, first_line, quiet
 from emdpo.adapters.embedded import embedded_folder
 from emdpo.files import read_json
+from emdpo.settings import EMBEDDED
 
 if TYPE_CHECKING:
     from transformers import PreTrainedModel, PreTrainedTokenizerBase
-
-EMBEDDED = "embedded"
-"""The name of the base model that comes with emdpo."""
 
 ANSWER = "Paris"
 """A word that no chat template contains or changes."""

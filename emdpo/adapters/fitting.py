@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from emdpo.adapters.base_model import EMBEDDED, BaseModel, load_base_model
+from emdpo.adapters.base_model import BaseModel, load_base_model
 from emdpo.adapters.config import AdapterConfig
 from emdpo.adapters.embedded import HUB_ID, LICENCE
 from emdpo.adapters.folds import plan_folds
@@ -33,7 +32,9 @@ from emdpo.core.em import (
     never,
     user_totals,
 )
+from emdpo.core.errors import RunError
 from emdpo.core.plackett_luce import log_likelihoods
+from emdpo.settings import EMBEDDED
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -109,7 +110,6 @@ class _AdapterFit:
     ) -> None:
         self.panel, self.config, self.watching = panel, config, watching
         self.settings = config.adapters or AdapterConfig()
-        self.began = time.monotonic()
         watching.progress("loading", base_model=config.base_model or EMBEDDED)
         self.base = load_base_model(config.base_model or EMBEDDED)
         lora = lora_config(self.base, self.settings)  # refuses what does not fit, before the work
@@ -119,9 +119,9 @@ class _AdapterFit:
             panel, self.settings, np.random.default_rng([config.seed, FOLDS_STREAM])
         )
         watching.progress("tokenising", n_candidates=panel.n_candidates)
-        self.tokens = tokenise(
-            panel, self.base, work / "tokens", max_length=self.settings.max_length
-        )
+        tokens = tokenise(panel, self.base, work / "tokens", max_length=self.settings.max_length)
+        assert tokens is not None  # noqa: S101  # nobody could stop it
+        self.tokens = tokens
         self.adapted = attach(self.base, self._names(), self.settings, config.seed)
         watching.progress("trunk", n_candidates=panel.n_candidates)
         self.scorer = ResponseScorer(
@@ -145,11 +145,17 @@ class _AdapterFit:
         """Return log pi_ref(y|x) of every candidate, (A,): computed once."""
         held = self.store.read("reference")
         if held is not None:
+            if held[1]["base_model"] != self.base.fingerprint:
+                raise RunError(
+                    f"{self.base.name} is not the base model that this fit was begun on; "
+                    "begin anew in another folder"
+                )
             return held[0]["log_prob"].numpy()
         self.watching.progress("reference", n_candidates=self.panel.n_candidates)
         log_prob = self.scorer.score_all(None)
         assert log_prob is not None  # noqa: S101  # nobody could stop it
-        self.store.write("reference", {"log_prob": as_tensor(log_prob)}, {})
+        facts = {"base_model": self.base.fingerprint}
+        self.store.write("reference", {"log_prob": as_tensor(log_prob)}, facts)
         return log_prob
 
     def run(self, loglinear: EMState[LogLinearPolicies]) -> AdapterOutcome:
@@ -244,10 +250,10 @@ class _AdapterFit:
         return tuple(found)
 
     def _evidence(self, em: GeneralisedEM, course: Course) -> dict[str, Any]:
-        """Return facts on the training, none of them by type."""
+        """Return facts on the training, none of them by type; no times: same fit, same bytes."""
         return {
             "rounds": [
-                {key: value for key, value in row.items() if key != "weights"}
+                {key: value for key, value in row.items() if key not in ("weights", "seconds")}
                 for row in course.rows
             ],
             "best_round": course.best.number,
@@ -258,7 +264,6 @@ class _AdapterFit:
             "n_packed_tokens": sum(pack.n_tokens for pack in self.scorer.packs),
             "device": str(self.base.device),
             "dtype": str(self.base.dtype).removeprefix("torch."),
-            "seconds": round(time.monotonic() - self.began, 3),
         }
 
 

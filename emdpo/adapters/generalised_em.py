@@ -352,5 +352,5 @@ def worthwhile_prompts(part: Rankings, weights: NDArray[np.float64]) -> NDArray[
     if weights.sum() < NO_RESPONSIBILITY:
         return np.empty(0, np.int64)
     by_prompt = np.bincount(part.prompt, weights, minlength=part.n_prompts)
-    shown = np.unique(part.prompt)
+    shown = np.unique(part.prompt).astype(np.int64)
     return shown[by_prompt[shown] >= WORTHWHILE * by_prompt[shown].mean()]

@@ -163,6 +163,7 @@ def packed_log_probs(
     hidden = run_decoder(base, batch, top=top, entering=entering)
     used = hidden.reshape(-1, hidden.shape[-1])[batch.predict_at]  # (n, H)
     head = base.model.get_output_embeddings()
+    assert head is not None  # noqa: S101  # every causal language model has one
     softcap = getattr(base.model.config, "final_logit_softcapping", None)
     bias = getattr(head, "bias", None)
     by_token = TokenLogProbs.apply(used, head.weight, bias, batch.target, softcap)
