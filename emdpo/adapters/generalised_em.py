@@ -194,7 +194,7 @@ class GeneralisedEM:
         for current in range(epoch, self.config.epochs):
             rng = np.random.default_rng([self.seed, number, index, current])
             batches = Batches.shuffled(prompts, self.config.prompts_per_step, rng)
-            first = step if current == epoch else 0
+            self._last_step = first = step if current == epoch else 0
             trainer, per_step = self.trainers[one.name], weights.sum() / len(batches.prompts)
             objective = RankingObjective(part, weights, trainer.beta, per_step)
             for told in trainer.run(

@@ -1,0 +1,248 @@
+"""Generalised EM over adapters: guarded, honest about how it ends, and able to go on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import torch
+from sklearn.metrics import adjusted_rand_score
+from text_panels import text_rankings
+
+from emdpo.adapters import generalised_em, training
+from emdpo.adapters.config import AdapterConfig
+from emdpo.adapters.fitting import fit_adapters
+from emdpo.adapters.rounds import Course, Round, facts_of, trainees
+from emdpo.core.em import EMState, StopReason, e_step, user_totals
+from emdpo.core.plackett_luce import log_likelihoods
+from emdpo.settings import FitConfig
+
+N_USERS = 12
+TRUTH = np.arange(N_USERS) % 2
+SETTINGS = AdapterConfig(rank=2, learning_rate=3e-3, rounds=3, prompts_per_step=2)
+
+
+@pytest.fixture
+def fit(tiny_models):
+    """Return a function that fits two types to twelve users of two kinds."""
+
+    def run(panel=None, *, n_types=2, start=None, beta=0.1, adapters=SETTINGS, **watching):
+        panel = text_rankings(n_users=N_USERS) if panel is None else panel
+        config = FitConfig(
+            n_types=n_types,
+            policy="adapters",
+            base_model=str(tiny_models["llama"]),
+            adapters=adapters,
+            beta=beta,
+        )
+        log_resp = np.log(leaning(panel.n_users, 0.8) if start is None else start)[:, :n_types]
+        if n_types == 1:
+            log_resp = np.zeros((panel.n_users, 1))
+        state = EMState(None, np.log(np.exp(log_resp).mean(axis=0)), log_resp, 0.0)
+        return fit_adapters(panel, state, config, **watching)
+
+    return run
+
+
+def leaning(n_users, certainty, wrong=0):
+    """Return responsibilities (N, 2) that lean to the truth, but for the first `wrong` users."""
+    kind = np.arange(n_users) % 2
+    kind[:wrong] = 1 - kind[:wrong]
+    return np.where(np.eye(2)[kind] == 1, certainty, 1 - certainty)
+
+
+def test_types_are_found_and_the_likelihood_rises(fit):
+    outcome = fit()
+    found = outcome.log_resp.argmax(axis=1)
+    assert adjusted_rand_score(TRUTH, found) == 1
+    assert outcome.trace[-1].log_likelihood > outcome.trace[0].log_likelihood + 10
+    assert [row.iteration for row in outcome.trace] == [0, 1, 2, 3]
+
+
+def test_stored_responsibilities_match_stored_scores(fit):
+    panel = text_rankings(n_users=N_USERS)
+    outcome = fit(panel)
+    log_lik = log_likelihoods(panel.stages, outcome.scores[:, panel.candidate])
+    log_resp, log_marginal = e_step(user_totals(panel, log_lik), outcome.log_weights)
+    np.testing.assert_array_equal(log_resp, outcome.log_resp)
+    assert log_marginal.sum() == outcome.log_likelihood
+
+
+def test_the_start_is_uniform(fit):
+    """Untrained policies put equal odds on every order: -log 4! for each of 36 rankings."""
+    outcome = fit(adapters=replace(SETTINGS, rounds=0))
+    assert outcome.stop_reason is StopReason.MAX_ITER
+    assert np.isclose(outcome.log_likelihood, -36 * np.log(24))
+    assert not outcome.scores.any()
+
+
+def test_one_type_is_the_pooled_policy(fit):
+    outcome = fit(n_types=1)
+    np.testing.assert_array_equal(outcome.scores[0], outcome.pooled_scores)
+    assert set(outcome.adapters) == {"type-1", "pooled"}
+
+
+@pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated")  # PEFT 0.21
+def test_adapters_give_the_scores_that_were_stored(fit, tiny_models, tmp_path):
+    """PEFT alone, from the saved folder, on a plain row: beta log( pi / pi_ref )."""
+    from peft import PeftModel
+    from transformers import AutoModelForCausalLM
+
+    from emdpo.adapters.base_model import load_base_model
+    from emdpo.adapters.saved import save_adapter
+    from emdpo.adapters.tokens import tokenise
+
+    panel = text_rankings(n_users=N_USERS)
+    outcome = fit(panel)
+    save_adapter(outcome.adapters["type-2"], tmp_path / "type-2", "# card")
+    base = load_base_model(str(tiny_models["llama"]), device="cpu")
+    tokens = tokenise(panel, base, tmp_path / "tokens")
+    plain = AutoModelForCausalLM.from_pretrained(tiny_models["llama"])
+    candidate = int(panel.candidate[0])
+    prompt = tokens.prompt_ids(tokens.candidate_prompt[candidate])
+    response = tokens.response_ids(candidate)
+
+    def log_prob(model):
+        ids = torch.tensor(np.concatenate([prompt, response]))[None]
+        with torch.inference_mode():
+            logits = model(ids).logits[0, len(prompt) - 1 : -1].log_softmax(dim=1)
+        return float(logits[torch.arange(len(response)), torch.tensor(response)].sum())
+
+    reference = log_prob(plain)
+    tuned = log_prob(PeftModel.from_pretrained(plain, tmp_path / "type-2"))
+    assert np.isclose(outcome.scores[1, candidate], 0.1 * (tuned - reference), atol=1e-5)
+    assert abs(tuned - reference) > 0.1
+
+
+def test_the_same_seed_gives_the_same_bytes(fit):
+    first, second = fit(), fit()
+    np.testing.assert_array_equal(first.scores, second.scores)
+    for name, adapter in first.adapters.items():
+        for key, tensor in adapter.tensors.items():
+            np.testing.assert_array_equal(tensor, second.adapters[name].tensors[key])
+
+
+def test_going_on_after_a_stop_at_any_step_gives_the_same_bytes(fit, tmp_path, monkeypatch):
+    monkeypatch.setattr("emdpo.adapters.store.SECONDS_BETWEEN", 0.0)
+    whole = fit()
+    asked = iter(range(10**6))
+    stops = 0
+    while True:
+        limit = next(asked) + 4
+        outcome = fit(folder=tmp_path, should_stop=lambda limit=limit: next(asked) >= limit)
+        if outcome.stop_reason is not StopReason.CANCELLED:
+            break
+        stops += 1
+    assert stops > 5
+    np.testing.assert_array_equal(outcome.scores, whole.scores)
+    assert outcome.trace == whole.trace
+    assert outcome.evidence == whole.evidence
+    for name, adapter in whole.adapters.items():
+        for key, tensor in adapter.tensors.items():
+            np.testing.assert_array_equal(tensor, outcome.adapters[name].tensors[key])
+
+
+def test_a_fall_is_named_and_the_best_round_kept(fit):
+    """A rate a thousand times too high: the held-out prompts notice."""
+    outcome = fit(adapters=replace(SETTINGS, learning_rate=3.0, rounds=4))
+    assert outcome.stop_reason is StopReason.DECREASED
+    assert outcome.evidence["best_round"] < outcome.n_iter
+    if outcome.evidence["best_round"] == 0:
+        assert not outcome.scores.any()
+
+
+def test_the_monitor_can_cancel_after_a_round(fit):
+    outcome = fit(monitor=lambda row: row.iteration == 1)
+    assert outcome.stop_reason is StopReason.CANCELLED
+    assert outcome.n_iter == 1
+
+
+def test_steps_without_a_finite_gradient_roll_back_then_stop(fit, monkeypatch):
+    """The first pass of type 1 meets nothing but nan; after the roll-back so does the second."""
+    told = []
+
+    def broken(self, *_args):
+        return np.nan, 1
+
+    monkeypatch.setattr(training.AdapterTrainer, "_gradient", broken)
+    outcome = fit(on_progress=lambda event, **facts: told.append(event))
+    assert outcome.stop_reason is StopReason.NON_FINITE
+    assert told.count("rolled_back") == 1
+    assert not outcome.scores.any()
+
+
+def test_a_round_of_no_use_twice_over_is_convergence():
+    """Guarding gains of 50, then 0.1 and 0.1 of 100 rankings: 0.001 nats each is under GAIN."""
+    reasons = []
+    course = course_of([-300.0])
+    for total in (-250.0, -249.9, -249.8):
+        course = course.after(round_of(course.now.number + 1, total), 0.0, n_guard=100)
+        reasons.append(course.reason(100, rounds=9))
+    assert reasons == [None, None, StopReason.CONVERGED]
+    assert course.best.number == 3
+
+
+def test_nothing_gained_at_all_is_not_convergence():
+    course = course_of([-300.0])
+    for _ in range(4):
+        course = course.after(round_of(course.now.number + 1, -300.0), 0.0, n_guard=100)
+    assert course.reason(100, rounds=9) is None
+    assert course.reason(100, rounds=4) is StopReason.MAX_ITER
+
+
+def test_a_fall_within_the_noise_is_no_fall():
+    """Ten users: 5 lose 1 and 5 gain 0.9: a fall of 0.5 with a standard error of 3."""
+    course = course_of([-300.0]).after(round_of(1, -200.0), 0.0, n_guard=10)
+    wobbly = round_of(2, -200.0)
+    wobbly.guard[:] += np.where(np.arange(10) < 5, -1.0, 0.9)
+    assert course.after(wobbly, 0.0, n_guard=10).reason(10, rounds=9) is None
+    fallen = round_of(2, -201.0)
+    assert course.after(fallen, 0.0, n_guard=10).reason(10, rounds=9) is StopReason.DECREASED
+
+
+def test_a_likelihood_that_is_not_finite_is_named():
+    course = course_of([-300.0]).after(round_of(1, np.nan), 0.0, n_guard=10)
+    assert course.reason(10, rounds=9) is StopReason.NON_FINITE
+    assert course.best.number == 0
+
+
+def round_of(number, total):
+    return Round(
+        number=number,
+        log_weights=np.log([0.5, 0.5]),
+        log_resp=np.log(np.full((10, 2), 0.5)),
+        log_likelihood=total,
+        guard=np.full(10, total / 10),
+        pooled=np.nan,
+    )
+
+
+def course_of(totals):
+    states = [round_of(number, total) for number, total in enumerate(totals)]
+    return Course(states[-1], states[-1], tuple(facts_of(state, 0.0, 0) for state in states))
+
+
+def test_a_course_comes_back_from_its_tensors():
+    course = course_of([-300.0]).after(round_of(1, -200.0), 1.5, n_guard=10)
+    again = Course.from_tensors(*course.to_tensors())
+    assert again.rows == course.rows
+    assert again.best is again.now
+    np.testing.assert_array_equal(again.now.guard, course.now.guard)
+
+
+def test_cross_fitted_rounds_train_each_type_on_either_half():
+    names = [one.name for one in trainees(2, True)]
+    assert names == [
+        *("type-1-half-1", "type-1-half-2", "type-2-half-1", "type-2-half-2"),
+        "pooled",
+    ]
+    assert [one.name for one in trainees(2, True, final=True)] == ["type-1", "type-2"]
+    assert [one.name for one in trainees(1, False)] == ["type-1"]
+
+
+def test_prompts_that_weigh_nothing_are_passed_over():
+    panel = text_rankings(n_users=4, answers=1, shared=False)
+    weights = np.array([1.0, 0.5, 1e-4, 0.0])
+    assert generalised_em.worthwhile_prompts(panel, weights).tolist() == panel.prompt[:2].tolist()
+    assert len(generalised_em.worthwhile_prompts(panel, np.zeros(4))) == 0
