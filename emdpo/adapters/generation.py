@@ -225,8 +225,41 @@ def answers(
     prompts = [_prompt_ids(base, history, sampling) for history in histories]
     stops = _stop_tokens(base)
     under_way = [_Answer(speaker, sampling, stops) for speaker in speakers]
+    for _ in _grow(adapted, prompts, under_way, should_stop):
+        yield [answer.partial(base) for answer in under_way]
+
+
+def draw_tokens(
+    adapted: AdaptedModel,
+    prompts: Sequence[Sequence[int]],
+    speakers: Sequence[Speaker],
+    samplings: Sequence[Sampling],
+    should_stop: StopTest = never,
+) -> list[list[int]] | None:
+    """Return one answer to each prompt as tokens, with what ended the turn; None if told to stop.
+
+    Prompts are tokens, each with a speaker and a sampling of its own; all go through the model
+    together.
+    """
+    stops = _stop_tokens(adapted.base)
+    asked = zip(speakers, samplings, strict=True)
+    under_way = [_Answer(speaker, sampling, stops) for speaker, sampling in asked]
+    for _ in _grow(adapted, prompts, under_way, should_stop):
+        pass
+    stopped = any(answer.ending is Ending.STOPPED for answer in under_way)
+    return None if stopped else [answer.tokens for answer in under_way]
+
+
+def _grow(
+    adapted: AdaptedModel,
+    prompts: Sequence[Sequence[int]],
+    under_way: Sequence[_Answer],
+    should_stop: StopTest,
+) -> Iterator[None]:
+    """Let answers grow, pausing once a token, until each is over or all are stopped."""
     if should_stop():
-        yield _stopped(under_way, base)
+        _stop(under_way)
+        yield
         return
     rows = [(ids, v) for ids, a in zip(prompts, under_way, strict=True) for v in a.voices]
     chorus = Chorus(adapted, [ids for ids, _ in rows], [voice for _, voice in rows])
@@ -234,9 +267,9 @@ def answers(
     while growing:
         growing = _say(chorus, growing)
         if growing and should_stop():
-            yield _stopped(under_way, base)
-            return
-        yield [answer.partial(base) for answer in under_way]
+            _stop(under_way)
+            growing = []
+        yield
         if growing:
             chorus.hear([a.tokens[-1] for a in growing for _ in a.voices])
 
@@ -256,10 +289,9 @@ def _say(chorus: Chorus, growing: Sequence[_Answer]) -> list[_Answer]:
     return going_on
 
 
-def _stopped(under_way: Sequence[_Answer], base: BaseModel) -> list[Partial]:
+def _stop(under_way: Sequence[_Answer]) -> None:
     for answer in under_way:
         answer.ending = answer.ending or Ending.STOPPED
-    return [answer.partial(base) for answer in under_way]
 
 
 def _prompt_ids(base: BaseModel, history: Sequence[Message], sampling: Sampling) -> list[int]:

@@ -7,7 +7,7 @@ not kept. Where a model's architecture does not allow them, the plain path is ta
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -15,7 +15,7 @@ import numpy as np
 import torch
 
 from emdpo.adapters.packing import Pack, collate, in_batches, make_packs
-from emdpo.adapters.trunk import TrunkCache, run_decoder
+from emdpo.adapters.trunk import Told, TrunkCache, run_decoder
 from emdpo.core.em import StopTest, never
 
 if TYPE_CHECKING:
@@ -23,6 +23,7 @@ if TYPE_CHECKING:
 
     from emdpo.adapters.base_model import BaseModel
     from emdpo.adapters.lora import AdaptedModel
+    from emdpo.adapters.packing import PackedBatch
     from emdpo.adapters.tokens import Tokens
 
 AGREEMENT = 1e-5
@@ -97,6 +98,8 @@ class ResponseScorer:
         top: int | None = None,
         budget: int = 4096,
         folder: Path,
+        should_stop: StopTest = never,
+        tell: Told | None = None,
     ) -> None:
         self.adapted, self.tokens, self.budget = adapted, tokens, budget
         base = adapted.base
@@ -107,7 +110,7 @@ class ResponseScorer:
         self.trunk: TrunkCache | None = None
         if self.plain_reason is None and top < base.n_layers:
             self.trunk = TrunkCache(base, self.packs, top, folder / "trunk.bin", budget)
-            self.trunk.fill(tokens)
+            self.trunk.fill(tokens, should_stop, tell)
         self._packs_of: dict[int, list[Pack]] = {}
         for pack in self.packs:
             self._packs_of.setdefault(pack.prompt, []).append(pack)
@@ -121,9 +124,18 @@ class ResponseScorer:
         """Return candidates (c,) and their log pi(y|x) (c,), float64, differentiable."""
         if self.plain_reason is not None:
             return plain_log_probs(self.adapted.base, self.tokens, packs)
+        return log_probs_of(self.adapted.base, *self.predicting(packs))
+
+    def predicting(self, packs: Sequence[Pack]) -> tuple[PackedBatch, torch.Tensor]:
+        """Return packs in a batch and the states (n, H) that predict their response tokens."""
         entering = None if self.trunk is None else self.trunk.entering(packs)
         top = self.adapted.base.n_layers if self.trunk is None else self.trunk.top
-        return packed_log_probs(self.adapted.base, self.tokens, packs, top, entering)
+        return predicting_states(self.adapted.base, self.tokens, packs, top, entering)
+
+    def batches(self, wanted: NDArray[np.bool_] | None = None) -> Iterator[list[Pack]]:
+        """Return the packs with a `wanted` (A,) candidate, in batches of at most the budget."""
+        packs = [pack for pack in self.packs if wanted is None or wanted[pack.candidates].any()]
+        return in_batches(packs, self.budget)
 
     def score_all(
         self,
@@ -139,11 +151,8 @@ class ResponseScorer:
         0 by default.
         """
         log_prob = np.zeros(len(self.tokens.candidate_prompt)) if others is None else others.copy()
-        packs_wanted = [
-            pack for pack in self.packs if wanted is None or wanted[pack.candidates].any()
-        ]
         with self.adapted.speaking(name), torch.inference_mode():
-            for packs in in_batches(packs_wanted, self.budget):
+            for packs in self.batches(wanted):
                 if should_stop():
                     return None
                 candidates, values = self.log_probs(packs)
@@ -159,16 +168,38 @@ def packed_log_probs(
     entering: torch.Tensor | None,
 ) -> tuple[NDArray[np.int64], torch.Tensor]:
     """Return candidates (c,) and log pi(y|x) (c,) by the fast path."""
+    return log_probs_of(base, *predicting_states(base, tokens, packs, top, entering))
+
+
+def predicting_states(
+    base: BaseModel,
+    tokens: Tokens,
+    packs: Sequence[Pack],
+    top: int,
+    entering: torch.Tensor | None,
+) -> tuple[PackedBatch, torch.Tensor]:
+    """Return packs in a batch and the states (n, H) that predict their n response tokens."""
     batch = collate(packs, tokens, base.device, base.dtype)
     hidden = run_decoder(base, batch, top=top, entering=entering)
-    used = hidden.reshape(-1, hidden.shape[-1])[batch.predict_at]  # (n, H)
+    return batch, hidden.reshape(-1, hidden.shape[-1])[batch.predict_at]
+
+
+def log_probs_of(
+    base: BaseModel, batch: PackedBatch, used: torch.Tensor
+) -> tuple[NDArray[np.int64], torch.Tensor]:
+    """Return candidates (c,) and log pi(y|x) (c,) from the states (n, H) of their tokens."""
     head = base.model.get_output_embeddings()
     assert head is not None  # noqa: S101  # every causal language model has one
     softcap = getattr(base.model.config, "final_logit_softcapping", None)
     bias = getattr(head, "bias", None)
     by_token = TokenLogProbs.apply(used, head.weight, bias, batch.target, softcap)
-    totals = torch.zeros(len(batch.candidates), dtype=torch.float64, device=hidden.device)
-    return batch.candidates, totals.index_add(0, batch.owner, by_token.double())  # type: ignore[union-attr]
+    return batch.candidates, sum_tokens(batch, by_token)  # type: ignore[arg-type]
+
+
+def sum_tokens(batch: PackedBatch, by_token: torch.Tensor) -> torch.Tensor:
+    """Return the sums (c,) of the tokens' log probabilities (n,) over each candidate, float64."""
+    totals = torch.zeros(len(batch.candidates), dtype=torch.float64, device=by_token.device)
+    return totals.index_add(0, batch.owner, by_token.double())
 
 
 def plain_log_probs(
