@@ -246,3 +246,26 @@ def test_prompts_that_weigh_nothing_are_passed_over():
     weights = np.array([1.0, 0.5, 1e-4, 0.0])
     assert generalised_em.worthwhile_prompts(panel, weights).tolist() == panel.prompt[:2].tolist()
     assert len(generalised_em.worthwhile_prompts(panel, np.zeros(4))) == 0
+
+
+@pytest.mark.parametrize(
+    ("cross_fit", "moved", "agreement"), [("never", 0, 0.08), ("always", 5, 1)]
+)
+def test_only_cross_fitting_moves_users_whose_prompts_are_their_own(
+    fit, cross_fit, moved, agreement
+):
+    """Sixteen users of two kinds, six prompts of their own each; five begin in the wrong type.
+
+    Adapters learn their users' rankings by heart (four passes a round), so that scored by these
+    nobody moves. Scored by adapters trained on the other half all five do.
+    """
+    panel = text_rankings(n_users=16, answers=6, shared=False)
+    start = leaning(16, 0.95, wrong=5)
+    adapters = AdapterConfig(
+        rank=8, learning_rate=5e-3, rounds=2, epochs=4, cross_fit=cross_fit, held_out_share=0.0
+    )
+    outcome = fit(panel, start=start, adapters=adapters)
+    found = outcome.log_resp.argmax(axis=1)
+    assert (found != start.argmax(axis=1)).sum() == moved
+    assert np.isclose(adjusted_rand_score(np.arange(16) % 2, found), agreement, atol=0.01)
+    assert outcome.evidence["cross_fitted"] == (cross_fit == "always")
