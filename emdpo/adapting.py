@@ -38,27 +38,29 @@ class Trainer(Protocol):
         should_stop: StopTest,
         folder: Path | None = None,
         on_progress: Progress | None = None,
-    ) -> AdapterOutcome:
-        """Return what training found."""
+    ) -> AdapterOutcome | None:
+        """Return what training found; None where it was stopped before it found anything."""
         ...
 
 
-def adapter_trainer() -> Trainer:
-    """Return what trains adapters.
+def adapter_trainer(config: FitConfig) -> Trainer:
+    """Return what trains adapters, on a base model that is there.
 
     Raises
     ------
     EmdpoError
-        A library that only adapters need is not installed.
+        A library that only adapters need is not installed, or the base model cannot be had or
+        does not carry these adapters; found out before any work.
     """
     try:
-        from emdpo.adapters.fitting import fit_adapters
+        from emdpo.adapters.fitting import check_base, fit_adapters
     except ImportError as error:
         if error.name is not None and error.name.split(".")[0] == "emdpo":
             raise
         raise EmdpoError(
             f'adapters need torch and its companions ({error}): pip install "emdpo[adapters]"'
         ) from None
+    check_base(config)
     return fit_adapters
 
 

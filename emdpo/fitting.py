@@ -197,7 +197,7 @@ def fit(
     ('converged', [0.5, 0.3, 0.2])
     """
     config = FitConfig(n_types=n_types, **settings)
-    train = adapter_trainer() if config.policy == ADAPTERS else None
+    train = adapter_trainer(config) if config.policy == ADAPTERS else None
     panel = fitted_panel(rankings)
     check_n_types(n_types, panel)
     if n_types > 1 and not force and says_nothing(panel):
@@ -227,6 +227,8 @@ def fit(
         folder=folder,
         on_progress=on_progress,
     )
+    if outcome is None:
+        return _without_adapters(panel, config, mixture, one or mixture)
     return _assemble_adapters(panel, config, mixture, by_falling_weight(outcome))
 
 
@@ -283,7 +285,7 @@ def _without_adapters(
     plain_config = replace(config, policy=LOGLINEAR, base_model=None, adapters=None)
     stopped = _assemble(panel, plain_config, mixture, pooled)
     told = "the fit was stopped before adapters were trained: these are its log-linear policies"
-    return replace(stopped, warnings=(told,))
+    return replace(stopped, warnings=(told,), stop_reason=StopReason.CANCELLED)
 
 
 def _after_starts(monitor: Monitor | None, n_starts: int) -> Monitor | None:

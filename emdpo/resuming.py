@@ -1,7 +1,8 @@
 """Fit into a run folder so that nothing is lost: finished starts are kept, progress is logged.
 
 Every start of EM draws from its own random stream and is saved when it ends, so that a resumed fit
-repeats at most the start under way and ends with the same bytes as an uninterrupted one.
+repeats at most the start under way and ends with the same bytes as an uninterrupted one. So does a
+fit that is worked on in slices of some seconds each (`run_slice`), from what lies in its folder.
 """
 
 from __future__ import annotations
@@ -26,13 +27,13 @@ from emdpo.core.mixture import LogLinearRun
 from emdpo.core.rankings import Rankings
 from emdpo.fitting import Fit, data_fingerprint, fit, fitted_panel
 from emdpo.policy_files import held_policies, remove_unfinished_policies
-from emdpo.runs import RUN_FILES, load_fit, save_fit
+from emdpo.runs import RUN_FILES, load_fit, load_rankings, save_fit, save_rankings
 from emdpo.settings import LOGLINEAR, FitConfig, flat_settings
 
 STATE, PROGRESS, STOP = "state", "progress.jsonl", "stop"
 
-ADAPTER_STATE = "adapters"
-"""Below `state`: what the training of adapters keeps to be resumed."""
+ADAPTER_STATE, DATA = "adapters", "data"
+"""Below `state`: what the training of adapters keeps to be resumed; the rankings."""
 
 
 def fit_in_folder(
@@ -62,19 +63,111 @@ def fit_in_folder(
     RunError
         The folder holds a run and `resume` is not set, or holds one of other data or settings.
     """
+    run, panel = Path(folder), fitted_panel(rankings)
+    if _is_over(run, panel, config, resume):
+        return load_fit(run)
+    with _progress(run) as log:
+        _prepare(run, panel, config, force)
+        found = _fit(panel, config, run, log, force, _Limit(run / STOP))
+    assert found is not None  # noqa: S101 - it has no limit
+    return found
+
+
+def begin_in_folder(
+    rankings: Rankings, config: FitConfig, folder: str | Path, *, force: bool = False
+) -> None:
+    """Prepare a run folder for `run_slice`; raises as `fit_in_folder`."""
+    run, panel = Path(folder), fitted_panel(rankings)
+    _is_over(run, panel, config, resume=False)
+    with _progress(run):
+        _prepare(run, panel, config, force)
+
+
+def run_slice(folder: str | Path, seconds: float | None = None) -> StopReason | None:
+    """Work on a fit that was begun, and return why it is over; None while there is more to do.
+
+    All is read from the folder and saved there again, so that each slice may run in a process of
+    its own, and any number of slices end with the same bytes as one uninterrupted fit.
+
+    Parameters
+    ----------
+    folder : path
+        Of `begin_in_folder`, or of an interrupted `fit_in_folder`.
+    seconds : float, optional
+        When to end: before the next step or batch after that time, and not before something was
+        gained that is saved (a start, a step, a batch). No limit by default.
+
+    Raises
+    ------
+    RunError
+        No fit was begun there, or what it keeps is damaged.
+    """
     run = Path(folder)
-    panel = fitted_panel(rankings)
-    identity = {"config": config.to_dict(), "data_sha256": data_fingerprint(panel)}
+    if is_finished(run):
+        return StopReason(files.read_json(run / "fit.json")["stop_reason"])
+    limit = _Limit(run / STOP, seconds)
+    panel, config, force = _begun(run)
+    with _progress(run) as log:
+        found = _fit(panel, config, run, log, force, limit)
+    return None if found is None else found.stop_reason
+
+
+class _Limit:
+    """Says when to stop: when told to, or when time is up and something was gained."""
+
+    def __init__(self, told: Path, seconds: float | None = None) -> None:
+        self._told = told
+        self._end = np.inf if seconds is None else time.monotonic() + seconds
+        self.gained, self.is_over = False, False
+        """Whether something was gained since the slice began; whether only time ended it."""
+
+    def __call__(self) -> bool:
+        if self._told.exists():
+            self.is_over = False
+            return True
+        self.is_over = self.is_over or (self.gained and time.monotonic() >= self._end)
+        return self.is_over
+
+
+def _is_over(run: Path, panel: Rankings, config: FitConfig, resume: bool) -> bool:
+    """Return whether there is nothing left to do; raise where the fit cannot be in this folder."""
     if files.exists(run / "fit.json") or files.exists(_identity(run)):
-        _check_resumable(run, identity, resume)
+        _check_resumable(run, _identity_of(panel, config), resume)
         if is_finished(run):
             _clear_state(run)
-            return load_fit(run)
-    else:
-        _check_free(run)
-        _clear_state(run)
-    with _progress(run) as log:
-        return _fit(panel, config, run, identity, log, force)
+            return True
+        return False
+    _check_free(run)
+    _clear_state(run)
+    return False
+
+
+def _identity_of(panel: Rankings, config: FitConfig) -> dict[str, Any]:
+    return {"config": config.to_dict(), "data_sha256": data_fingerprint(panel)}
+
+
+def _prepare(run: Path, panel: Rankings, config: FitConfig, force: bool) -> None:
+    """Write what `run_slice` reads; identity.json last, so that it stands for the rankings too."""
+    (run / STOP).unlink(missing_ok=True)
+    if not files.exists(_identity(run)):
+        save_rankings(panel, run / STATE / DATA)
+    files.write_json(_identity(run), {**_identity_of(panel, config), "force": force})
+
+
+def _begun(run: Path) -> tuple[Rankings, FitConfig, bool]:
+    """Return rankings, settings and `force` of an unfinished fit."""
+    if not files.exists(_identity(run)):
+        raise RunError(f"{run}: no fit was begun here")
+    held = files.read_json(_identity(run))
+    try:
+        panel = load_rankings(run / STATE / DATA)
+        whole = data_fingerprint(panel) == held["data_sha256"]
+        config, force = FitConfig(**held["config"]), bool(held["force"])
+    except (ArithmeticError, LookupError, TypeError, ValueError) as error:
+        raise RunError(f"{run}: the unfinished fit is damaged ({error!r})") from None
+    if not whole:
+        raise RunError(f"{run}: the rankings of the unfinished fit are damaged")
+    return panel, config, force
 
 
 def is_finished(run: Path) -> bool:
@@ -99,6 +192,7 @@ def _clear_state(run: Path) -> None:
         _identity(run).unlink(missing_ok=True)  # last to be written, first to go
         for path in state.glob("restart-*.json"):
             path.unlink()
+        shutil.rmtree(state / DATA, ignore_errors=True)
         shutil.rmtree(state / ADAPTER_STATE, ignore_errors=True)  # nothing through a link
         with suppress(OSError):  # somebody else's files
             state.rmdir()
@@ -173,16 +267,10 @@ def _progress(run: Path) -> Iterator[ProgressLog]:
 
 
 def _fit(
-    panel: Rankings,
-    config: FitConfig,
-    run: Path,
-    identity: dict[str, Any],
-    log: ProgressLog,
-    force: bool,
-) -> Fit:
+    panel: Rankings, config: FitConfig, run: Path, log: ProgressLog, force: bool, limit: _Limit
+) -> Fit | None:
+    """Return the fit, saved; None where the time was up before it was over."""
     began = time.monotonic()
-    (run / STOP).unlink(missing_ok=True)
-    files.write_json(_identity(run), identity)
     log.write(
         "started",
         n_users=panel.n_users,
@@ -199,9 +287,14 @@ def _fit(
 
     def on_finished(restart: int, outcome: LogLinearRun) -> None:
         save_restart(run, restart, outcome)
+        limit.gained = True
         likelihood = outcome.state.log_likelihood
         reason = outcome.stop_reason.value
         log.write("restart", restart=restart, log_likelihood=likelihood, stop_reason=reason)
+
+    def on_progress(event: str, **facts: Any) -> None:
+        limit.gained = limit.gained or "done" in facts
+        log.write(event, **facts)
 
     settings = config.to_dict()
     try:
@@ -211,12 +304,12 @@ def _fit(
             settings.pop("n_types"),
             force=force,
             monitor=monitor,
-            should_stop=(run / STOP).exists,
+            should_stop=limit,
             finished=load_restarts(run, features, config),
             on_finished=on_finished,
             feature_set=features,
             folder=run / STATE / ADAPTER_STATE,
-            on_progress=log.write,
+            on_progress=on_progress,
             **settings,
         )
     except EmdpoError:
@@ -224,6 +317,9 @@ def _fit(
         if not any((run / STATE).glob(kept)):
             _clear_state(run)  # refused: nothing to resume, the folder is free again
         raise
+    if found.stop_reason is StopReason.CANCELLED and limit.is_over:
+        log.write("paused", seconds=round(time.monotonic() - began, 3))
+        return None
     save_fit(found, run)
     if found.stop_reason is not StopReason.CANCELLED:
         _clear_state(run)

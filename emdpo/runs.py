@@ -60,7 +60,7 @@ def save_fit(fit: Fit, folder: str | Path) -> Path:
     (run / "fit.json").unlink(missing_ok=True)
     for name in AUDIT_FILES:
         (run / "audit" / name).unlink(missing_ok=True)
-    _save_rankings(fit.rankings, run / "data")
+    save_rankings(fit.rankings, run / "data")
     save_policies(fit, run / "policy")
     files.write_csv(run / "responsibilities.csv", fit.responsibility_table())
     files.write_csv(run / "trace.csv", fit.trace_table())
@@ -160,7 +160,7 @@ def summary(fit: Fit) -> dict[str, Any]:
 
 def _load(run: Path, about: Mapping[str, Any]) -> Fit:
     config = FitConfig(**about["config"])
-    rankings = _load_rankings(run / "data")
+    rankings = load_rankings(run / "data")
     saved = load_policies(run / "policy", config, rankings)
     responsibilities = files.read_csv(run / "responsibilities.csv", ("user_id",))
     if list(responsibilities["user_id"]) != list(rankings.users.index):
@@ -233,7 +233,8 @@ def _trace_rows(table: pd.DataFrame, n_types: int) -> tuple[TraceRow, ...]:
     )
 
 
-def _save_rankings(rankings: Rankings, folder: Path) -> None:
+def save_rankings(rankings: Rankings, folder: Path) -> None:
+    """Write rankings as the tables of a run folder's data/."""
     rows = pd.DataFrame(
         {
             "ranking": rankings.ranking_of_row,
@@ -257,7 +258,8 @@ def _save_rankings(rankings: Rankings, folder: Path) -> None:
         files.write_parquet(folder / f"{name}.parquet", table)
 
 
-def _load_rankings(folder: Path) -> Rankings:
+def load_rankings(folder: Path) -> Rankings:
+    """Return what `save_rankings` wrote; RunError where a table is missing or damaged."""
     rows, panel, users, prompts, candidates = (
         files.read_parquet(folder / f"{name}.parquet") for name in _TABLES
     )

@@ -130,7 +130,7 @@ def test_a_crash_at_any_write_resumes_to_the_same_bytes(
             except Crash:
                 assert not (run / "fit.json").exists()
             else:
-                assert n == 1 + STARTS + 13  # identity, starts, the run folder
+                assert n == 5 + 1 + STARTS + 13  # rankings, identity, starts, the run folder
                 return
         with pytest.raises(RunError, match="not finished"):
             emdpo.load_fit(run)

@@ -33,7 +33,7 @@ from emdpo.files import read_json
 from emdpo.settings import EMBEDDED
 
 if TYPE_CHECKING:
-    from transformers import PreTrainedModel, PreTrainedTokenizerBase
+    from transformers import PreTrainedConfig, PreTrainedModel, PreTrainedTokenizerBase
 
 ANSWER = "Paris"
 """A word that no chat template contains or changes."""
@@ -195,8 +195,26 @@ def _device(name: str | None) -> torch.device:
         raise ModelError(f"there is no device {name!r} on this machine") from None
 
 
-def _refuse_other_kinds(folder: Path, name: str) -> None:
-    """Refuse what is no decoder; BERT and its kin load as one, but see what comes after."""
+def inspect_base_model(name: str = EMBEDDED) -> PreTrainedConfig:
+    """Return what a base model says of itself, without its weights; raises `load_base_model`'s.
+
+    A model on the hub is downloaded, if it has not been before.
+    """
+    try:
+        folder = embedded_folder() if name == EMBEDDED else find_checkpoint(name)
+        with quiet():
+            return _refuse_other_kinds(folder, name)
+    except ModelError:
+        raise
+    except (OSError, ValueError, RuntimeError, ImportError, KeyError) as error:
+        raise ModelError(f"{name}: cannot be loaded ({first_line(error)})") from None
+
+
+def _refuse_other_kinds(folder: Path, name: str) -> PreTrainedConfig:
+    """Return the configuration of a decoder; refuse others.
+
+    BERT and its kin load as one, but see what comes after.
+    """
     stated = read_json(folder / "config.json")
     if "auto_map" in stated and stated.get("model_type") not in CONFIG_MAPPING:
         raise ModelError(f"{name}: needs code of its own, and emdpo runs no code that models bring")
@@ -211,6 +229,7 @@ def _refuse_other_kinds(folder: Path, name: str) -> None:
     )
     if is_encoder or kind not in MODEL_FOR_CAUSAL_LM_MAPPING_NAMES:
         raise ModelError(f"{name}: is no causal language model ({kind})")
+    return config
 
 
 def _load(folder: Path, name: str, device: torch.device) -> PreTrainedModel:

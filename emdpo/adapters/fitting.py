@@ -10,17 +10,18 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from emdpo.adapters.base_model import BaseModel, load_base_model
+from emdpo.adapters.base_model import BaseModel, inspect_base_model, load_base_model
 from emdpo.adapters.config import AdapterConfig
 from emdpo.adapters.embedded import HUB_ID, LICENCE
 from emdpo.adapters.folds import plan_folds
 from emdpo.adapters.generalised_em import GeneralisedEM, Progress, Watching
-from emdpo.adapters.lora import attach, lora_config
-from emdpo.adapters.rounds import Course, as_tensor, half_name, trainees
+from emdpo.adapters.lora import attach, check_depth, lora_config
+from emdpo.adapters.passes import ScoringPass, Stopped
+from emdpo.adapters.rounds import Course, half_name, trainees
 from emdpo.adapters.saved import POOLED, Adapter, AdapterOutcome, BaseModelCard, type_name
 from emdpo.adapters.scoring import ResponseScorer
 from emdpo.adapters.store import Store
-from emdpo.adapters.tokens import tokenise
+from emdpo.adapters.tokens import Tokens, tokenise
 from emdpo.adapters.training import AdapterTrainer
 from emdpo.core.em import (
     EMState,
@@ -39,6 +40,7 @@ from emdpo.settings import EMBEDDED
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from emdpo.adapters.trunk import Told
     from emdpo.core.loglinear import LogLinearPolicies
     from emdpo.core.rankings import Rankings
     from emdpo.fitting import FitConfig
@@ -56,8 +58,10 @@ def fit_adapters(
     should_stop: StopTest = never,
     folder: Path | None = None,
     on_progress: Progress | None = None,
-) -> AdapterOutcome:
+) -> AdapterOutcome | None:
     """Return K adapters and one for everybody, from where the log-linear fit ended.
+
+    None where it was stopped before the first round.
 
     Parameters
     ----------
@@ -68,11 +72,13 @@ def fit_adapters(
     config : FitConfig
         With `adapters` and `base_model`; None = the defaults.
     monitor, should_stop
-        As in `emdpo.fit`; asked after every round, and before every optimiser step.
+        As in `emdpo.fit`; asked after every round, and before every optimiser step and batch.
     folder : Path, optional
         Where an interrupted fit keeps what it needs to go on; a temporary one by default.
     on_progress : callable, optional
-        Called as on_progress(event, **facts) with `loading`, `step`, `scoring` and `round`.
+        Called as on_progress(event, **facts) with `loading`, `tokenising`, `trunk`, `reference`,
+        `step`, `scoring` and `round`; `done` is the share of that stage or round that is saved or
+        will be at a stop, `n_tokens` what has just gone through the model.
 
     Raises
     ------
@@ -85,7 +91,21 @@ def fit_adapters(
     """
     watching = Watching(monitor, should_stop, on_progress or _say_nothing)
     with _work_folder(folder) as work:
-        return _AdapterFit(panel, config, watching, work, keep=folder is not None).run(loglinear)
+        try:
+            fit = _AdapterFit(panel, config, watching, work, keep=folder is not None)
+        except Stopped:
+            return None
+        return fit.run(loglinear)
+
+
+def check_base(config: FitConfig) -> None:
+    """Raise ModelError or EmdpoError unless adapters can sit on the base model; loads no weights.
+
+    A model on the hub is downloaded here, if it has not been before.
+    """
+    about = inspect_base_model(config.base_model or EMBEDDED)
+    top = config.adapters.top_layers if config.adapters else None
+    check_depth(top, about.get_text_config().num_hidden_layers, config.base_model or EMBEDDED)
 
 
 def _say_nothing(*_args: Any, **_facts: Any) -> None:
@@ -119,11 +139,8 @@ class _AdapterFit:
             panel, self.settings, np.random.default_rng([config.seed, FOLDS_STREAM])
         )
         watching.progress("tokenising", n_candidates=panel.n_candidates)
-        tokens = tokenise(panel, self.base, work / "tokens", max_length=self.settings.max_length)
-        assert tokens is not None  # noqa: S101  # nobody could stop it
-        self.tokens = tokens
+        self.tokens = self._tokens(work / "tokens")
         self.adapted = attach(self.base, self._names(), self.settings, config.seed)
-        watching.progress("trunk", n_candidates=panel.n_candidates)
         self.scorer = ResponseScorer(
             self.adapted,
             self.tokens,
@@ -131,6 +148,8 @@ class _AdapterFit:
             top=self.settings.top_layers,
             budget=self.settings.tokens_per_pass,
             folder=work,
+            should_stop=watching.should_stop,
+            tell=self._teller("trunk"),
         )
         self.reference = self._reference()
 
@@ -141,21 +160,42 @@ class _AdapterFit:
             names += [one.name for one in trainees(n_types, crossed, final=True)]
         return names
 
+    def _teller(self, event: str) -> Told:
+        """Return what tells of a stage, batch by batch."""
+        return lambda share, n_tokens: self.watching.progress(event, done=share, n_tokens=n_tokens)
+
+    def _tokens(self, folder: Path) -> Tokens:
+        tokens = tokenise(
+            self.panel,
+            self.base,
+            folder,
+            max_length=self.settings.max_length,
+            should_stop=self.watching.should_stop,
+        )
+        if tokens is None:
+            raise Stopped
+        return tokens
+
     def _reference(self) -> NDArray[np.float64]:
         """Return log pi_ref(y|x) of every candidate, (A,): computed once."""
-        held = self.store.read("reference")
-        if held is not None:
-            if held[1]["base_model"] != self.base.fingerprint:
-                raise RunError(
-                    f"{self.base.name} is not the base model that this fit was begun on; "
-                    "begin anew in another folder"
-                )
-            return held[0]["log_prob"].numpy()
-        self.watching.progress("reference", n_candidates=self.panel.n_candidates)
-        log_prob = self.scorer.score_all(None)
-        assert log_prob is not None  # noqa: S101  # nobody could stop it
         facts = {"base_model": self.base.fingerprint}
-        self.store.write("reference", {"log_prob": as_tensor(log_prob)}, facts)
+        held = self.store.read("reference")
+        if held is not None and held[1] != facts:
+            raise RunError(
+                f"{self.base.name} is not the base model that this fit was begun on; "
+                "begin anew in another folder"
+            )
+        wanted = np.zeros(self.panel.n_candidates, bool)
+        wanted[self.panel.candidate] = True
+        log_prob = ScoringPass(self.scorer, self.store, "reference", facts).log_probs(
+            None,
+            wanted,
+            np.zeros(self.panel.n_candidates),
+            self.watching.should_stop,
+            self._teller("reference"),
+        )
+        if log_prob is None:
+            raise Stopped
         return log_prob
 
     def run(self, loglinear: EMState[LogLinearPolicies]) -> AdapterOutcome:
@@ -175,7 +215,10 @@ class _AdapterFit:
             reason = em.final_pass(course.best.log_resp, course.now.number) or reason
             log_weights = m_step_weights(course.best.log_resp)
         em.load_best()
-        scores = self._final_scores(em, reason)
+        scores = self._final_scores(em, course.now.number, reason)
+        if scores is None:
+            reason, log_weights = StopReason.CANCELLED, course.best.log_weights
+            scores = self._scores_at_hand(em)
         rows = scores[:, self.panel.candidate]  # (K + 1, C)
         log_lik = log_likelihoods(self.panel.stages, rows[: self.config.n_types])
         log_resp, log_marginal = e_step(user_totals(self.panel, log_lik), log_weights)
@@ -206,27 +249,35 @@ class _AdapterFit:
             names = {type_name(k): half_name(k, 0) for k in range(n_types)}
         return {**names, POOLED: POOLED if n_types > 1 else names[type_name(0)]}
 
-    def _final_scores(self, em: GeneralisedEM, reason: StopReason) -> NDArray[np.float64]:
+    def _final_scores(
+        self, em: GeneralisedEM, number: int, reason: StopReason
+    ) -> NDArray[np.float64] | None:
         """Return the scores of the final policies, (K + 1, A); the last is everybody's.
 
-        Those of the best round are at hand. A fit that is stopped while cross-fitting has the
-        scores that its E-steps used: another pass would make whoever stopped it wait.
+        Those of the best round are at hand, but where E-steps were cross-fitted the adapters were
+        trained again since; None where that is stopped.
         """
         if not self.folds.cross_fitted:
             return np.stack([em.best_scores[name] for name in self._sources(reason).values()])
         if reason is StopReason.CANCELLED:
-            judged = [
-                em.best_scores[half_name(k, 0)] + em.best_scores[half_name(k, 1)]
-                for k in range(self.config.n_types)
-            ]
-            return np.stack([*judged, em.best_scores.get(POOLED, judged[0])])
-        scores = []
-        for name in self._sources(reason).values():
-            self.watching.progress("scoring", round=em.config.rounds, adapter=name)
-            scored = self._trainer(name).scores()
-            assert scored is not None  # noqa: S101  # nobody could stop it
+            return None
+        wanted = np.zeros(self.panel.n_candidates, bool)
+        wanted[self.panel.candidate] = True
+        names, scores = self._sources(reason).values(), []
+        for index, name in enumerate(names):
+            scored = em.score(name, wanted, number + 1, index, len(names))
+            if scored is None:
+                return None
             scores.append(scored)
         return np.stack(scores)
+
+    def _scores_at_hand(self, em: GeneralisedEM) -> NDArray[np.float64]:
+        """Return the scores that cross-fitted E-steps used: whoever stops the fit need not wait."""
+        judged = [
+            em.best_scores[half_name(k, 0)] + em.best_scores[half_name(k, 1)]
+            for k in range(self.config.n_types)
+        ]
+        return np.stack([*judged, em.best_scores.get(POOLED, judged[0])])
 
     def _adapters(self, em: GeneralisedEM, reason: StopReason) -> dict[str, Adapter]:
         return {

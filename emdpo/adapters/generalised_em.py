@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from emdpo.adapters.loss import RankingObjective
+from emdpo.adapters.passes import ScoringPass
 from emdpo.adapters.rounds import (
     Course,
     Round,
@@ -101,6 +102,11 @@ class GeneralisedEM:
         """Return how the rounds went from starting responsibilities, and why they ended."""
         self._last_step = 0
         course = self._resumed() or self._start(log_resp, log_weights)
+        for row in course.rows:
+            self.watching.progress("round", **row, n_guard=self.n_guard)
+        if self.watching.monitor is not None:
+            for row in course.trace:
+                self.watching.monitor(row)
         while (reason := course.reason(self.n_guard, self.config.rounds)) is None:
             began = time.monotonic()
             number = course.now.number + 1
@@ -148,8 +154,6 @@ class GeneralisedEM:
         state = self._evaluate(0, log_weights)
         state = replace(state, log_resp=log_resp)
         course = Course(state, state, (facts_of(state, 0.0, 0),))
-        if self.watching.monitor is not None:
-            self.watching.monitor(course.trace[0])
         return course
 
     def _m_steps(self, number: int, log_resp: NDArray[np.float64]) -> StopReason | None:
@@ -237,25 +241,43 @@ class GeneralisedEM:
 
     def _e_step(self, number: int, before: Round) -> Round | None:
         """Return the state under the adapters as they are; None if told to stop."""
-        for one in self.trainees:
+        for index, one in enumerate(self.trainees):
             _, weights = self._training_rankings(one, before.log_resp)
             if weights.sum() < NO_RESPONSIBILITY:
                 continue  # untrained: its scores stand
-            self.watching.progress("scoring", round=number, adapter=one.name)
-            scores = self._score(one)
+            scores = self._score(one, index, number)
             if scores is None:
                 return None
             self._scores[one.name] = scores
         return self._evaluate(number, m_step_weights(before.log_resp))
 
-    def _score(self, one: Trainee) -> NDArray[np.float64] | None:
+    def _score(self, one: Trainee, index: int, number: int) -> NDArray[np.float64] | None:
         """Return an adapter's scores of the candidates that it judges, (A,), 0 elsewhere."""
         judged = np.ones(self.panel.n_rankings, bool)
         if one.half is not None:
             judged = self.folds.half != one.half
         wanted = np.zeros(self.panel.n_candidates, bool)
         wanted[self.panel.candidate[judged[self.panel.ranking_of_row]]] = True
-        return self.trainers[one.name].scores(wanted, self.watching.should_stop)
+        return self.score(one.name, wanted, number, index, len(self.trainees))
+
+    def score(
+        self, name: str, wanted: NDArray[np.bool_], number: int, index: int, n_passes: int
+    ) -> NDArray[np.float64] | None:
+        """Return an adapter's scores, (A,), as one of a round's passes; None if told to stop."""
+
+        def tell(share: float, n_tokens: int) -> None:
+            self.watching.progress(
+                "scoring",
+                round=number,
+                rounds=self.config.rounds,
+                adapter=name,
+                done=(index + share) / n_passes,
+                n_tokens=n_tokens,
+            )
+
+        trainer = self.trainers[name]
+        scoring = ScoringPass(trainer.scorer, self.store, f"scores-{name}", {"round": number})
+        return trainer.kept_scores(scoring, wanted, self.watching.should_stop, tell)
 
     def _evaluate(self, number: int, log_weights: NDArray[np.float64]) -> Round:
         log_lik = self._log_likelihoods()

@@ -172,14 +172,23 @@ def carry(base: BaseModel, adapters: Mapping[str, Adapter]) -> AdaptedModel:
     return adapted
 
 
+def merge(adapted: AdaptedModel, name: str, weights: Mapping[str, float]) -> AdaptedModel:
+    """Return the model with one adapter more: the weighted sum of the updates of others.
+
+    The sum is exact, as PEFT's `add_weighted_adapter` makes it by laying factors side by side: its
+    rank is the sum of theirs. Whoever holds `adapted` uses what is returned in its place.
+    """
+    with _without_advice():
+        adapted.model.base_model.add_weighted_adapter(  # type: ignore[operator]
+            list(weights), list(weights.values()), name, combination_type="cat"
+        )
+    return AdaptedModel(adapted.base, adapted.model)
+
+
 def lora_config(base: BaseModel, config: AdapterConfig) -> LoraConfig:
     """Return PEFT's configuration of every adapter."""
     n_layers = base.n_layers
-    if config.top_layers is not None and config.top_layers > n_layers:
-        raise EmdpoError(
-            f"top_layers must be at most {n_layers}, the layers of {base.name}, "
-            f"got {config.top_layers}"
-        )
+    check_depth(config.top_layers, n_layers, base.name)
     top = config.top_layers or n_layers
     container = layer_container(base.model)[0]
     return LoraConfig(
@@ -192,6 +201,14 @@ def lora_config(base: BaseModel, config: AdapterConfig) -> LoraConfig:
         task_type="CAUSAL_LM",
         bias="none",
     )
+
+
+def check_depth(top_layers: int | None, n_layers: int, name: str) -> None:
+    """Raise EmdpoError where adapters are to sit on more layers than the model has."""
+    if top_layers is not None and top_layers > n_layers:
+        raise EmdpoError(
+            f"top_layers must be at most {n_layers}, the layers of {name}, got {top_layers}"
+        )
 
 
 def _targets(model: nn.Module, modules: str) -> list[str]:

@@ -18,7 +18,9 @@ if TYPE_CHECKING:
 
     from emdpo.adapters.config import AdapterConfig
     from emdpo.adapters.loss import Objective
+    from emdpo.adapters.passes import ScoringPass
     from emdpo.adapters.scoring import ResponseScorer
+    from emdpo.adapters.trunk import Told
 
 WARM_UP = 5
 """Steps over which the learning rate rises: Adam's second moments are noise at first."""
@@ -97,6 +99,14 @@ class AdapterTrainer:
         log_prob = self.scorer.score_all(
             self.name, wanted, others=reference, should_stop=should_stop
         )
+        return None if log_prob is None else self.beta * (log_prob - reference)
+
+    def kept_scores(
+        self, scoring: ScoringPass, wanted: NDArray[np.bool_], should_stop: StopTest, tell: Told
+    ) -> NDArray[np.float64] | None:
+        """Return `scores` by a pass that can be interrupted."""
+        reference = self._reference.cpu().numpy()
+        log_prob = scoring.log_probs(self.name, wanted, reference, should_stop, tell)
         return None if log_prob is None else self.beta * (log_prob - reference)
 
     def roll_back(self, tensors: dict[str, torch.Tensor]) -> None:

@@ -6,7 +6,9 @@ round nor step. They are memory-mapped, and later passes run the top blocks only
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import hashlib
+import time
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -15,13 +17,22 @@ import numpy as np
 import torch
 from torch import nn
 
+from emdpo import files
 from emdpo.adapters.lora import layer_container
 from emdpo.adapters.packing import Pack, collate, in_batches
+from emdpo.adapters.passes import Stopped
+from emdpo.adapters.store import SECONDS_BETWEEN
+from emdpo.core.em import StopTest, never
+from emdpo.core.errors import RunError
 
 if TYPE_CHECKING:
     from emdpo.adapters.base_model import BaseModel
     from emdpo.adapters.packing import PackedBatch
     from emdpo.adapters.tokens import Tokens
+
+
+Told = Callable[[float, int], None]
+"""Called after each batch with the share done, in [0, 1], and the batch's tokens."""
 
 
 class _Passage(nn.Module):
@@ -97,25 +108,76 @@ class TrunkCache:
         """Size of the file."""
         return self._n_tokens * self._base.hidden_size * _storage(self._base.dtype).itemsize
 
-    def fill(self, tokens: Tokens) -> None:
-        """Run the blocks below the adapters once for every pack."""
+    def fill(self, tokens: Tokens, should_stop: StopTest = never, tell: Told | None = None) -> None:
+        """Run the blocks below the adapters once for every pack; go on where a stop left off.
+
+        Raises
+        ------
+        Stopped
+            Told to stop before all packs were done.
+        """
         shape = (self._n_tokens, self._base.hidden_size)
-        dtype = _storage(self._base.dtype)
-        states = np.memmap(self._path, dtype=dtype.type, mode="w+", shape=shape)
-        _, layers = layer_container(self._base.model)
-        first = self._base.n_layers - self.top
-        for packs in in_batches(self._packs, self._budget):
-            batch = collate(packs, tokens, self._base.device, self._base.dtype)
-            # Passages in place of the top blocks: the last of them sees what enters the first.
-            with torch.inference_mode(), _without(layers, range(first, len(layers))) as passage:
-                _decode(self._base, batch)
-            hidden = passage.seen
-            assert hidden is not None  # noqa: S101  # the decoder has run
-            for pack, row in zip(packs, hidden.cpu(), strict=True):
+        dtype = _storage(self._base.dtype).type
+        content, done = self._content(tokens), 0
+        kept = self._kept(content)
+        if not kept:
+            self._manifest.unlink(missing_ok=True)  # or it would vouch for a file half written
+        states = np.memmap(self._path, dtype=dtype, mode="r+" if kept else "w+", shape=shape)
+        saved = time.monotonic()
+        for packs in in_batches(self._packs[kept:], self._budget):
+            if should_stop():
+                self._keep(states, content, kept + done)
+                raise Stopped
+            for pack, row in zip(packs, self._entering_top(packs, tokens), strict=True):
                 start = self._start[id(pack)]
                 states[start : start + pack.n_tokens] = _as_numpy(row[: pack.n_tokens])
+            done += len(packs)
+            if time.monotonic() - saved >= SECONDS_BETWEEN:
+                self._keep(states, content, kept + done)
+                saved = time.monotonic()
+            if tell is not None:
+                share = (kept + done) / len(self._packs)
+                tell(share, sum(pack.n_tokens for pack in packs))
+        self._keep(states, content, kept + done)
+        self._states = np.memmap(self._path, dtype=dtype, mode="r", shape=shape)
+
+    def _entering_top(self, packs: Sequence[Pack], tokens: Tokens) -> torch.Tensor:
+        """Return what leaves the blocks below the adapters, (B, T, H), on the CPU."""
+        _, layers = layer_container(self._base.model)
+        first = self._base.n_layers - self.top
+        batch = collate(packs, tokens, self._base.device, self._base.dtype)
+        # Passages in place of the top blocks: the last of them sees what enters the first.
+        with torch.inference_mode(), _without(layers, range(first, len(layers))) as passage:
+            _decode(self._base, batch)
+        assert passage.seen is not None  # noqa: S101  # the decoder has run
+        return passage.seen.cpu()
+
+    @property
+    def _manifest(self) -> Path:
+        return self._path.with_suffix(".json")
+
+    def _content(self, tokens: Tokens) -> str:
+        """Return a SHA-256 of all that decides the states and their order."""
+        about = (self._base.fingerprint, str(self._base.dtype), self.top, self._budget)
+        digest = hashlib.sha256(repr(about).encode())
+        for pack in self._packs:
+            digest.update(tokens.prompt_ids(pack.prompt).tobytes())
+            for candidate in pack.candidates.tolist():
+                digest.update(b"|" + tokens.response_ids(candidate).tobytes())
+        return digest.hexdigest()
+
+    def _kept(self, content: str) -> int:
+        """Return how many packs a file of the same content already has."""
+        try:
+            held = files.read_json(self._manifest)
+            whole = self._path.stat().st_size == self.n_bytes
+        except (OSError, RunError):
+            return 0
+        return int(held["done"]) if whole and held.get("content") == content else 0
+
+    def _keep(self, states: np.memmap, content: str, done: int) -> None:
         states.flush()
-        self._states = np.memmap(self._path, dtype=dtype.type, mode="r", shape=shape)
+        files.write_json(self._manifest, {"content": content, "done": done})
 
     def entering(self, packs: Sequence[Pack]) -> torch.Tensor:
         """Return the hidden states that enter the top blocks, (B, T, H), zero where filled up."""
