@@ -6,12 +6,12 @@ import sys
 
 import pandas as pd
 
-from benchmarks import million_rows, mixture_of_items, one_plackett_luce
+from benchmarks import adapter_training, million_rows, mixture_of_items, one_plackett_luce
 
 
 def main() -> None:
     rows = []
-    for benchmark in (million_rows, mixture_of_items, one_plackett_luce):
+    for benchmark in (million_rows, mixture_of_items, one_plackett_luce, adapter_training):
         print(benchmark.__doc__.splitlines()[0], flush=True)
         rows += benchmark.run()
     table = pd.DataFrame(rows).round({"seconds": 3, "peak_mb": 0, "ratio": 2})

@@ -22,12 +22,18 @@ class Measurement:
 
 
 def measure(
-    prepare: Callable[[], Any], work: Callable[[Any], Any], repeats: int = 1
+    prepare: Callable[[], Any],
+    work: Callable[[Any], Any],
+    repeats: int = 1,
+    after: Callable[[Any], Any] | None = None,
 ) -> Measurement:
-    """Return the cost of `work(prepare())`; preparing is not counted. Both must be picklable."""
+    """Return the cost of `work(prepare())`; preparing is not counted. All must be picklable.
+
+    `after(data)` gives the result where the work changes its data; it is not counted either.
+    """
     context = multiprocessing.get_context("spawn")
     receive, send = context.Pipe(duplex=False)
-    child = context.Process(target=_measured, args=(prepare, work, repeats, send))
+    child = context.Process(target=_measured, args=(prepare, work, repeats, after, send))
     child.start()
     send.close()
     try:
@@ -36,7 +42,9 @@ def measure(
         child.join()
 
 
-def _measured(prepare: Callable, work: Callable, repeats: int, send: Any) -> None:
+def _measured(
+    prepare: Callable, work: Callable, repeats: int, after: Callable | None, send: Any
+) -> None:
     data = prepare()
     before = _reset_peak_mb()
     seconds, result = [], None
@@ -44,7 +52,9 @@ def _measured(prepare: Callable, work: Callable, repeats: int, send: Any) -> Non
         began = time.perf_counter()
         result = work(data)
         seconds.append(time.perf_counter() - began)
-    send.send(Measurement(min(seconds), _peak_mb() - before, result))
+    peak_mb = _peak_mb() - before
+    result = result if after is None else after(data)
+    send.send(Measurement(min(seconds), peak_mb, result))
 
 
 def _reset_peak_mb() -> float:
