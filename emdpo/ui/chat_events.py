@@ -19,6 +19,7 @@ from emdpo.adapters.answers import Sampling
 from emdpo.core.errors import EmdpoError, RunError
 from emdpo.core.json_values import plain
 from emdpo.demo import demo_run
+from emdpo.jobs.folder import new_id
 from emdpo.settings import ADAPTERS
 from emdpo.ui import chat_view
 from emdpo.ui.faults import one_line
@@ -46,6 +47,8 @@ class ChatTab:
     talk_id: gr.State
     mine: gr.BrowserState
     """{talk}: the id of the conversation for the time after a reload."""
+    waiting: gr.State
+    """Changes when a question waits for its answers: `stream` then runs."""
     note: gr.HTML
     offer: gr.Button
     contents: gr.Column
@@ -138,6 +141,7 @@ class ChatEvents:
         return {
             tab.talk_id: talk.talk_id,
             tab.mine: {"talk": talk.talk_id},
+            tab.waiting: gr.skip() if talk.last is None or talk.last.over else new_id(),
             tab.note: note_html(""),
             tab.offer: gr.Button(visible=False),
             tab.contents: gr.Column(visible=True),
@@ -195,6 +199,7 @@ class ChatEvents:
         return {
             tab.note: note_html(""),
             tab.question: "",
+            tab.waiting: new_id(),
             tab.earlier: chat_view.earlier_html(talk),
             **self._turn(talk, WAITING),
         }
@@ -206,18 +211,22 @@ class ChatEvents:
         return talk
 
     def stream(self, run_id: str, talk_id: str) -> Iterator[Shown]:
-        """Yield the answers to the question that waits, if any, as they grow."""
+        """Yield the answers to the question that waits as they grow, and what comes after.
+
+        Where another page of this visitor has begun them, they are shown as that page left them.
+        """
         talk = self._place.talks.get(talk_id, run_id)
-        turn = talk.begin() if talk is not None else None
-        if talk is None or turn is None:
-            yield {self._tab.talk_id: gr.skip()}
+        if talk is None or talk.last is None:
+            yield {self._tab.note: note_html(GONE, "error")}
             return
-        try:
-            yield from self._growing(talk, turn)
-        except Exception as error:  # noqa: BLE001 - shown as one line
-            turn.end(one_line(error))
-        finally:
-            turn.end(turn.message)  # also where the page was closed or reloaded meanwhile
+        turn = talk.begin()
+        if turn is not None:
+            try:
+                yield from self._growing(talk, turn)
+            except Exception as error:  # noqa: BLE001 - shown as one line
+                turn.end(one_line(error))
+            finally:
+                turn.end(turn.message)  # also where the page was closed or reloaded meanwhile
         yield {**self._turn(talk), **self._downloads(talk)}
 
     def _growing(self, talk: Talk, turn: Turn) -> Iterator[Shown]:

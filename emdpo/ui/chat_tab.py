@@ -50,7 +50,8 @@ def build(place: Workplace, session: Session, here: gr.Tab) -> None:
         earlier = gr.HTML(elem_id="earlier")
     tab = ChatTab(
         talk_id=gr.State(""),
-        mine=gr.BrowserState({}, storage_key="emdpo-chat", secret="emdpo-browser-state"),  # noqa: S106
+        mine=session.talk,
+        waiting=gr.State(""),
         note=note,
         offer=offer,
         contents=contents,
@@ -76,8 +77,10 @@ def _connect(
     events: ChatEvents, tab: ChatTab, asked: list[Any], session: Session, here: gr.Tab
 ) -> None:
     run_id, ids = session.run_id, [session.run_id, tab.talk_id]
-    put = gr.on([tab.ask.click, tab.question.submit], events.ask, asked, tab.parts, **PRIVATE)
-    answering = put.then(events.stream, ids, tab.parts, show_progress_on=tab.last, **MODEL)
+    gr.on([tab.ask.click, tab.question.submit], events.ask, asked, tab.parts, **PRIVATE)
+    answering = tab.waiting.change(
+        events.stream, ids, tab.parts, show_progress_on=tab.last, **MODEL
+    )
     tab.stop.click(events.stop, ids, tab.parts, **PRIVATE)
     tab.anew.click(events.start_anew, ids, tab.parts, **PRIVATE)
     tab.reveal.click(events.judge, [*ids, tab.liked, tab.guess], tab.parts, **PRIVATE)

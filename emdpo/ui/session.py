@@ -32,6 +32,8 @@ class Session:
     """A choice of the number of types."""
     mine: gr.BrowserState
     """{data, run, choice, runs}: the same ids for the time after a reload."""
+    talk: gr.BrowserState
+    """{talk}: the id of the conversation, likewise."""
     seen: gr.State
     """Which versions of run and choice are on the screen."""
     milestone: gr.State
@@ -51,12 +53,18 @@ def new_session() -> Session:
         data_id=gr.State(""),
         run_id=gr.State(""),
         choice_id=gr.State(""),
-        # The key only keeps the ids out of plain sight; it must survive a restart of the server.
-        mine=gr.BrowserState({}, storage_key="emdpo", secret="emdpo-browser-state"),  # noqa: S106
+        mine=_kept_by_the_browser("emdpo"),
+        talk=_kept_by_the_browser("emdpo-chat"),
         seen=gr.State(None),
         milestone=gr.State(""),
         clock=gr.Timer(1.0, active=False),
     )
+
+
+def _kept_by_the_browser(name: str) -> gr.BrowserState:
+    """Return what outlives a reload; in a tab it would be read only once that is opened."""
+    # The key only keeps the ids out of plain sight; it must survive a restart of the server.
+    return gr.BrowserState({}, storage_key=name, secret="emdpo-browser-state")  # noqa: S106
 
 
 def remember(mine: Any, data_id: str, run_id: str, choice_id: str) -> dict[str, Any]:
