@@ -30,11 +30,11 @@ SETTINGS = AdapterConfig(rank=4, top_layers=15)
 """The defaults, but for a rank that keeps the shipped files small."""
 
 QUESTIONS = (
-    "How do I stop procrastinating?",
-    "What is a good way to learn a new language?",
-    "How do I make friends in a new city?",
-    "What can I cook with rice and two eggs?",
-    "Should I buy a used car?",
+    "How do I learn to swim as an adult?",
+    "What is a black hole?",
+    "Which pet suits a small flat?",
+    "What should I cook for six guests?",
+    "How do I choose a bicycle?",
 )
 """None of them is in the demo's rankings."""
 
