@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import re
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from emdpo.adapters.saved import POOLED, BaseModelCard, adapter_names
 from emdpo.core.features import describe_preferences
@@ -126,21 +127,54 @@ def adapter_cards(fit: Fit) -> dict[str, str]:
 def _adapter_card(fit: Fit, base: BaseModelCard, name: str) -> str:
     k = None if name == POOLED else int(name.rpartition("-")[2]) - 1
     title = "Everybody" if k is None else f"Preference type {k + 1}"
+    return _card(fit, base, f"{title}, found by emdpo", _about_type(fit, k), [])
+
+
+def distilled_card(fit: Fit, report: Mapping[str, Any]) -> str:
+    """Return README.md of the adapter that the consensus was distilled into.
+
+    `report` is distil.json.
+    """
+    base = fit.base_model
+    assert base is not None  # noqa: S101  # only a fit with adapters has a consensus to distil
+    part = "held_out" if "held_out" in report["agreement"] else "all"
+    near = report["agreement"][part]["distilled"]
+    weights = ", ".join(f"Type {k + 1} {a:.3f}" for k, a in enumerate(report["weights"]))
+    about = [
+        f"One policy for all {fit.n_types} preference types: the min-max KL-regret consensus, the "
+        "policy whose worst KL regret over types is least, distilled into one adapter.",
+        "",
+        f"The consensus weighs the types' log-probabilities: {weights}.",
+    ]
+    told = [
+        f"- Distilled: from {report['started_from']}, {report['best_epoch']} of "
+        f"{len(report['losses']) - 1} epochs kept ({report['stop_reason']}), rank "
+        f"{report['rank']}. On {part.replace('_', ' ')} prompts (n = "
+        f"{report['n_prompts'][part]:,}), over the answers listed, KL(consensus || adapter) = "
+        f"{near['kl']:.4f} and KL(adapter || consensus) = {near['kl_reverse']:.4f} nats; worst KL "
+        f"regret {near['worst']['kl']:.4f} nats. `distil.json` has the figures beside those of "
+        "the exact consensus, its token-wise decoding and PEFT's weighted merge.",
+    ]
+    return _card(fit, base, "Consensus of preference types, by emdpo", about, told)
+
+
+def _card(fit: Fit, base: BaseModelCard, title: str, about: list[str], told: list[str]) -> str:
     data, model = fit.rankings, cell_text(base_model_name(base))
     lines = [
         *_front_matter(base),
-        f"# {title}, found by emdpo",
+        f"# {title}",
         "",
         f"A LoRA adapter on {model} ({base.n_parameters:,} parameters, fingerprint "
         f"`{cell_text(base.fingerprint)}`); with any other model it is of no use.",
         "",
-        *_about_type(fit, k),
+        *about,
         "",
         f"- Data: {data.n_rankings:,} rankings by {data.n_users:,} users of "
         f"{data.n_candidates:,} answers to {data.n_prompts:,} prompts (SHA-256 of the rankings "
         f"`{fit.data_sha256}`).",
         f"- Training: EM-DPO (Plackett-Luce with DPO scores, beta = {fit.config.beta:g}), "
         f"{ending(fit)}.",
+        *told,
         *(f"- Warning: {cell_text(warning)}." for warning in fit.warnings),
         f"- Licence: that of the base model ({cell_text(base.licence or 'not known here')}); that "
         "of the rankings is not known here.",

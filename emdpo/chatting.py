@@ -21,6 +21,7 @@ from emdpo.adapters.answers import (
     blend_speaker,
     type_speaker,
 )
+from emdpo.adapters.distilled import DISTILLED, distilled_folder
 from emdpo.adapters.saved import CONFIG, TENSORS, type_name
 from emdpo.core.em import StopTest, never
 from emdpo.core.errors import EmdpoError, RunError
@@ -44,7 +45,8 @@ class Cast:
     shares: tuple[float, ...]
     """(K,) share of users of each type."""
     speakers: Mapping[str, Speaker]
-    """base, type-1 .. type-K, mixture, consensus, by name and in this order."""
+    """base, type-1 .. type-K, mixture, consensus and, where there is one, distilled: by name and in
+    this order."""
 
     @property
     def n_types(self) -> int:
@@ -106,6 +108,8 @@ def cast_of(run: str | Path) -> Cast:
         *(type_speaker(k) for k in range(len(shares))),
         *(blend_speaker(blend, weights) for blend, weights in blends.items()),
     ]
+    if distilled_folder(folder) is not None:
+        everybody.append(Speaker(DISTILLED, (DISTILLED,), (1.0,)))
     return Cast(folder, name, base.get("fingerprint"), shares, {s.name: s for s in everybody})
 
 
@@ -156,6 +160,9 @@ def open_run(run: str | Path | Cast, base: BaseModel | None = None) -> Talkable:
     cast = run if isinstance(run, Cast) else cast_of(run)
     folders = {name: cast.run / "policy" / name for name in map(type_name, range(cast.n_types))}
     _verify(cast.run, folders)
+    distilled = distilled_folder(cast.run) if DISTILLED in cast.speakers else None
+    if distilled is not None:
+        folders[DISTILLED] = distilled
     base = base or load_base_model(cast.base_name)
     if cast.fingerprint not in (None, base.fingerprint):
         raise RunError(

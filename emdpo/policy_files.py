@@ -1,10 +1,11 @@
 """The folder `policy` of a run: log-linear policies, or adapters with their scores and a reading.
 
     loglinear   theta.csv  pooled.csv  features.json  features.parquet
-    adapters    type-1/ .. type-K/  pooled/  scores.parquet
+    adapters    type-1/ .. type-K/  pooled/  consensus/  scores.parquet
                 reading/theta.csv  reading/features.json  reading/features.parquet
 
-Features are stored for every kind but items, whose indicators are in the rankings.
+Features are stored for every kind but items, whose indicators are in the rankings. The folder
+`consensus` is made from a finished run (`adapters.distilled`); reading the run does not need it.
 """
 
 from __future__ import annotations
@@ -47,11 +48,12 @@ READING, SCORES = "reading", "scores.parquet"
 
 POLICY_FILE = re.compile(
     r"(reading/)?(theta\.csv|features\.json|features\.parquet)|pooled\.csv|scores\.parquet"
-    r"|(type-[1-9][0-9]{0,5}|pooled)/(adapter_config\.json|adapter_model\.safetensors|README\.md)"
+    r"|(type-[1-9][0-9]{0,5}|pooled|consensus)"
+    r"/(adapter_config\.json|adapter_model\.safetensors|README\.md)|consensus/distil\.json"
 )
 """Every name that a file below `policy` can have."""
 
-_FOLDER = re.compile(r"reading|pooled|type-[1-9][0-9]{0,5}")
+_FOLDER = re.compile(r"reading|pooled|consensus|type-[1-9][0-9]{0,5}")
 
 
 @dataclass(frozen=True, eq=False)

@@ -1,7 +1,7 @@
 """The weighted ranking-DPO loss: Plackett-Luce on beta-scaled log-ratios, as in core.
 
 An objective is what training one adapter lowers: it takes prompts and the log-ratios of all
-candidates to a loss. `RankingObjective` is that of an M-step.
+candidates to a loss. `RankingObjective` is that of an M-step, `LogRatioDifferences` of distilling.
 """
 
 from __future__ import annotations
@@ -50,6 +50,28 @@ class RankingObjective:
         keep = np.isin(self.part.prompt, prompts)
         weights = self.weights[keep] / self.per_step
         return ranking_loss(log_ratios, self.part.select(keep), weights, self.beta)
+
+
+@dataclass(frozen=True, eq=False)
+class LogRatioDifferences:
+    """What distilling lowers: how far differences of log-ratios are from the consensus's."""
+
+    target: torch.Tensor
+    """(A,) t = sum_k a_k log(pi_k / pi_ref), float64."""
+    prompt: torch.Tensor
+    """(A,) the prompt of each candidate; -1 = not learnt."""
+    per_step: float
+    """Mean number of prompts in a step."""
+
+    def __call__(self, prompts: Sequence[int], log_ratios: torch.Tensor) -> torch.Tensor:
+        """Return the prompts' variances of h - t over their candidates, added up."""
+        asked = torch.tensor(prompts, device=self.prompt.device)
+        place = torch.isin(self.prompt, asked).nonzero()[:, 0]
+        _, code, count = self.prompt[place].unique(return_inverse=True, return_counts=True)
+        gap = log_ratios[place] - self.target[place]  # (c,)
+        mean = torch.zeros(len(count), dtype=gap.dtype, device=gap.device)
+        mean = mean.index_add(0, code, gap) / count
+        return ((gap - mean[code]).square() / count[code]).sum() / self.per_step
 
 
 def ranking_loss(

@@ -28,6 +28,8 @@ RULE_LABELS = {
     "prevalence": "Prevalence mixture",
     "mixture": "Min-max mixture",
     "consensus": "Min-max consensus",
+    "distilled": "Distilled consensus",
+    "base": "Untuned model",
 }
 """Names for people; `type-3` is "Type 3 for all"."""
 

@@ -17,13 +17,34 @@ from typing import Any
 import numpy as np
 from scipy.special import logsumexp
 
-from emdpo.core.errors import RunError
+from emdpo.core.errors import EmdpoError, RunError
 from emdpo.core.json_values import plain
 from emdpo.core.regret import Floats, check_beta
 
 KINDS = ("plain", "kl")
 
 ByRule = Mapping[str, Floats]
+
+
+@dataclass(frozen=True)
+class SamplingPlan:
+    """How answers are drawn."""
+
+    n_samples: int = 4
+    """Answers of each policy to each prompt, >= 2: one alone has no standard error."""
+    max_prompts: int = 50
+    """Of more prompts so many are drawn at random, >= 1."""
+    max_tokens: int = 64
+    """Answers are cut there, >= 1."""
+    seed: int = 0
+    """Of prompts and answers, >= 0."""
+
+    def __post_init__(self) -> None:
+        for name, least in (("n_samples", 2), ("max_prompts", 1), ("max_tokens", 1), ("seed", 0)):
+            value = getattr(self, name)
+            whole = isinstance(value, int | np.integer) and not isinstance(value, bool)
+            if not (whole and value >= least):
+                raise EmdpoError(f"{name} must be a whole number of at least {least}, got {value}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -58,20 +79,22 @@ class SampledRegret:
     @classmethod
     def from_dict(cls, told: Mapping[str, Any]) -> SampledRegret:
         """Return what `to_dict` gave; RunError where it is damaged."""
-        counts = ("n_prompts", "n_prompts_in_all", "n_samples", "max_tokens", "seed")
+
+        def table(name: str, kind: str) -> dict[str, Floats]:
+            held = told[name][kind]
+            return {rule: np.array(held[rule], dtype=np.float64) for rule in told["rules"]}
+
         try:
-            tables = {
-                name: {
-                    kind: {
-                        rule: np.array(told[name][kind][rule], dtype=np.float64)
-                        for rule in told["rules"]
-                    }
-                    for kind in KINDS
-                }
-                for name in ("regret", "standard_error")
-            }
-            numbers = {name: int(told[name]) for name in counts}
-            return cls(**numbers, **tables, adapters=dict(told["adapters"]))
+            return cls(
+                n_prompts=int(told["n_prompts"]),
+                n_prompts_in_all=int(told["n_prompts_in_all"]),
+                n_samples=int(told["n_samples"]),
+                max_tokens=int(told["max_tokens"]),
+                seed=int(told["seed"]),
+                regret={kind: table("regret", kind) for kind in KINDS},
+                standard_error={kind: table("standard_error", kind) for kind in KINDS},
+                adapters=dict(told["adapters"]),
+            )
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise RunError(f"the sampled regrets are damaged ({error!r:.80})") from None
 
@@ -171,7 +194,7 @@ def _policy(draws: Draws, rule: str, weights: Floats | None) -> tuple[Floats, Fl
         chosen = np.array([voice == rule for voice in draws.voices], dtype=np.float64)
         return draws.log_own, chosen
     mixed = logsumexp(draws.log_types, axis=0, b=np.asarray(weights)[:, None, None, None])
-    return mixed, _on_voices(draws.voices, weights)
+    return np.asarray(mixed), _on_voices(draws.voices, weights)
 
 
 def _on_voices(voices: Sequence[str], weights: Floats) -> Floats:

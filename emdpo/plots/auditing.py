@@ -36,6 +36,7 @@ RULE_LOOKS = {
     "nash": ("#3E8E8E", "triangle-left"),
     "mixture": ("#B07AA1", "star-diamond"),
     "consensus": ("#7B61C9", "hexagram"),
+    "distilled": ("#4F3F8F", "star"),
     "lottery": ("#C4793A", "triangle-right"),
 }
 """Colour and symbol of each rule, apart from those of the types."""
