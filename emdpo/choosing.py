@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from emdpo.core.checks import check_n_types
 from emdpo.core.errors import EmdpoError
 from emdpo.core.features import build_features
+from emdpo.core.identifiability import refuse_unidentifiable
 from emdpo.core.selection import Selection, SelectionConfig, select_types
 from emdpo.fitting import FitConfig, fitted_panel
 
@@ -24,6 +25,7 @@ def select(
     restarts: int = 10,
     max_iter: int = 500,
     seed: int = 0,
+    force: bool = False,
     progress: Callable[[int, int], None] | None = None,
 ) -> Selection:
     """Return how well each number of types predicts held-out rankings, and a recommendation.
@@ -35,6 +37,8 @@ def select(
         The K to try, each in 1..N users; 1 is added. 1 to 6 by default, or to N.
     features, l2, restarts, max_iter, seed
         As in `fit`.
+    force : bool
+        As in `fit`: try more than one type even where the rankings cannot tell types apart.
     progress : callable, optional
         Called with steps done and steps in all.
 
@@ -42,6 +46,8 @@ def select(
     ------
     EmdpoError
         K out of range, a setting out of range, or fewer than two rankings.
+    NotIdentifiableError
+        A K above 1 where the rankings cannot tell types apart, unless `force`.
 
     Examples
     --------
@@ -59,6 +65,8 @@ def select(
         check_n_types(number, panel)
     if panel.n_rankings < 2:
         raise EmdpoError(f"{panel.n_rankings} rankings, none to hold out; it takes 2")
+    if max(numbers) > 1 and not force:
+        refuse_unidentifiable(panel)
     default = FitConfig(n_types=1)
     settings = FitConfig(
         n_types=max(numbers),

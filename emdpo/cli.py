@@ -147,6 +147,7 @@ def _add_select(commands: Any) -> None:
     _add_input(parser)
     parser.add_argument("--types", type=_numbers, metavar="A:B", help="default 1:6")
     _add_fitting(parser)
+    parser.add_argument("--force", action="store_true", help="try even what cannot be identified")
     _add_json(parser)
 
 
@@ -301,6 +302,7 @@ def _select(options: argparse.Namespace) -> int:
         restarts=options.restarts,
         max_iter=options.max_iter,
         seed=options.seed,
+        force=options.force,
         progress=_progress if sys.stderr.isatty() else None,
     )
     if options.json:

@@ -14,18 +14,23 @@ import pandas as pd
 from emdpo.adapting import adapter_trainer, by_falling_weight, reading_of
 from emdpo.core.checks import check_n_types
 from emdpo.core.em import EMConfig, Monitor, StopReason, StopTest, TraceRow, never
-from emdpo.core.errors import EmdpoError, NotIdentifiableError
+from emdpo.core.errors import EmdpoError
 from emdpo.core.features import FeatureSet, build_features
 from emdpo.core.identifiability import (
     IdentifiabilityStatement,
-    pairs_only_single_answer,
     panel_identifiability,
-    says_nothing,
+    refuse_unidentifiable,
 )
 from emdpo.core.information import Information, observed_information
 from emdpo.core.json_values import plain
 from emdpo.core.loglinear import LogLinearPolicies
-from emdpo.core.mixture import LogLinearRun, MixtureFit, fit_mixture, occupied_types
+from emdpo.core.mixture import (
+    LogLinearCheckpoint,
+    LogLinearRun,
+    MixtureFit,
+    fit_mixture,
+    occupied_types,
+)
 from emdpo.core.scored import ScoredPolicies
 from emdpo.settings import ADAPTERS, LOGLINEAR, FitConfig
 
@@ -141,6 +146,8 @@ def fit(
     should_stop: StopTest = never,
     finished: Mapping[int, LogLinearRun] | None = None,
     on_finished: Callable[[int, LogLinearRun], None] | None = None,
+    under_way: Mapping[int, LogLinearCheckpoint] | None = None,
+    on_checkpoint: Callable[[int, LogLinearCheckpoint], None] | None = None,
     feature_set: FeatureSet | None = None,
     folder: Path | None = None,
     on_progress: Progress | None = None,
@@ -162,6 +169,8 @@ def fit(
         Asked more often still, after every optimiser step; true cancels the fit.
     finished, on_finished, feature_set
         Starts (and features) taken over from an interrupted fit, and a call after each start.
+    under_way, on_checkpoint
+        Checkpoints that starts go on from, and a call with the start's number at each new one.
     folder, on_progress
         Where the training of adapters keeps what it needs to be resumed, and a call after each of
         its steps with the name of an event and facts by keyword.
@@ -200,20 +209,19 @@ def fit(
     train = adapter_trainer(config) if config.policy == ADAPTERS else None
     panel = fitted_panel(rankings)
     check_n_types(n_types, panel)
-    if n_types > 1 and not force and says_nothing(panel):
-        raise NotIdentifiableError(
-            "no ranking puts one candidate above another, so nothing can be learnt about types"
-        )
-    if n_types > 1 and not force and pairs_only_single_answer(panel):
-        raise NotIdentifiableError(
-            "one pair per user cannot tell types apart: a half-and-half mixture of opposite types "
-            "answers every pair 50/50; collect lists of three or more, or several answers per "
-            "user, or pass force (--force) to fit all the same"
-        )
+    if n_types > 1 and not force:
+        refuse_unidentifiable(panel)
     features = feature_set or build_features(panel, config.features)
     work = partial(_fit, panel, features, should_stop=should_stop)
     one = work(replace(config, n_types=1)) if n_types > 1 else None
-    mixture = work(config, monitor=monitor, finished=finished, on_finished=on_finished)
+    mixture = work(
+        config,
+        monitor=monitor,
+        finished=finished,
+        on_finished=on_finished,
+        under_way=under_way,
+        on_checkpoint=on_checkpoint,
+    )
     if train is None:
         return _assemble(panel, config, mixture, one or mixture)
     if mixture.stop_reason is StopReason.CANCELLED:

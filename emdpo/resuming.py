@@ -1,14 +1,14 @@
-"""Fit into a run folder so that nothing is lost: finished starts are kept, progress is logged.
+"""Fit into a run folder so that nothing is lost: starts and checkpoints are kept, progress logged.
 
-Every start of EM draws from its own random stream and is saved when it ends, so that a resumed fit
-repeats at most the start under way and ends with the same bytes as an uninterrupted one. So does a
-fit that is worked on in slices of some seconds each (`run_slice`), from what lies in its folder.
+Every start of EM draws from its own random stream and is saved when it ends; the one under way goes
+on from its last checkpoint. A resumed fit ends with the same bytes as an uninterrupted one. So does
+a fit worked on in slices of some seconds each (`run_slice`), from what lies in its folder.
 """
 
 from __future__ import annotations
 
-import hashlib
 import json
+import math
 import shutil
 import time
 from collections.abc import Iterator
@@ -16,16 +16,21 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from emdpo import files
-from emdpo.core.em import EMRun, EMState, StopReason, TraceRow
+from emdpo.core.em import StopReason, TraceRow
 from emdpo.core.errors import EmdpoError, RunError
-from emdpo.core.features import FeatureSet, build_features
-from emdpo.core.loglinear import LogLinearPolicies
+from emdpo.core.features import build_features
 from emdpo.core.mixture import LogLinearRun
 from emdpo.core.rankings import Rankings
 from emdpo.fitting import Fit, data_fingerprint, fit, fitted_panel
+from emdpo.kept_starts import (
+    checkpoint_writer,
+    kept_files,
+    load_checkpoint,
+    load_restarts,
+    save_restart,
+)
+from emdpo.locks import alone_in
 from emdpo.policy_files import held_policies, remove_unfinished_policies
 from emdpo.runs import RUN_FILES, load_fit, load_rankings, save_fit, save_rankings
 from emdpo.settings import LOGLINEAR, FitConfig, flat_settings
@@ -61,14 +66,16 @@ def fit_in_folder(
     Raises
     ------
     RunError
-        The folder holds a run and `resume` is not set, or holds one of other data or settings.
+        The folder holds a run and `resume` is not set, or holds one of other data or settings, or
+        another fit is at work in it.
     """
     run, panel = Path(folder), fitted_panel(rankings)
-    if _is_over(run, panel, config, resume):
-        return load_fit(run)
-    with _progress(run) as log:
-        _prepare(run, panel, config, force)
-        found = _fit(panel, config, run, log, force, _Limit(run / STOP))
+    with alone_in(run):
+        if _is_over(run, panel, config, resume):
+            return load_fit(run)
+        with _progress(run) as log:
+            _prepare(run, panel, config, force)
+            found = _fit(panel, config, run, log, force, _Limit(run / STOP))
     assert found is not None  # noqa: S101 - it has no limit
     return found
 
@@ -78,9 +85,10 @@ def begin_in_folder(
 ) -> None:
     """Prepare a run folder for `run_slice`; raises as `fit_in_folder`."""
     run, panel = Path(folder), fitted_panel(rankings)
-    _is_over(run, panel, config, resume=False)
-    with _progress(run):
-        _prepare(run, panel, config, force)
+    with alone_in(run):
+        _is_over(run, panel, config, resume=False)
+        with _progress(run):
+            _prepare(run, panel, config, force)
 
 
 def run_slice(folder: str | Path, seconds: float | None = None) -> StopReason | None:
@@ -100,14 +108,14 @@ def run_slice(folder: str | Path, seconds: float | None = None) -> StopReason | 
     Raises
     ------
     RunError
-        No fit was begun there, or what it keeps is damaged.
+        No fit was begun there, what it keeps is damaged, or another process is at work on it.
     """
     run = Path(folder)
     if is_finished(run):
         return StopReason(files.read_json(run / "fit.json")["stop_reason"])
     limit = _Limit(run / STOP, seconds)
     panel, config, force = _begun(run)
-    with _progress(run) as log:
+    with alone_in(run), _progress(run) as log:
         found = _fit(panel, config, run, log, force, limit)
     return None if found is None else found.stop_reason
 
@@ -117,7 +125,7 @@ class _Limit:
 
     def __init__(self, told: Path, seconds: float | None = None) -> None:
         self._told = told
-        self._end = np.inf if seconds is None else time.monotonic() + seconds
+        self._end = math.inf if seconds is None else time.monotonic() + seconds
         self.gained, self.is_over = False, False
         """Whether something was gained since the slice began; whether only time ended it."""
 
@@ -190,7 +198,7 @@ def _clear_state(run: Path) -> None:
     remove_unfinished_policies(run / "policy")
     if files.exists(state):
         _identity(run).unlink(missing_ok=True)  # last to be written, first to go
-        for path in state.glob("restart-*.json"):
+        for path in kept_files(state):
             path.unlink()
         shutil.rmtree(state / DATA, ignore_errors=True)
         shutil.rmtree(state / ADAPTER_STATE, ignore_errors=True)  # nothing through a link
@@ -286,7 +294,7 @@ def _fit(
         return False
 
     def on_finished(restart: int, outcome: LogLinearRun) -> None:
-        save_restart(run, restart, outcome)
+        save_restart(run / STATE, restart, outcome)
         limit.gained = True
         likelihood = outcome.state.log_likelihood
         reason = outcome.stop_reason.value
@@ -299,22 +307,29 @@ def _fit(
     settings = config.to_dict()
     try:
         features = build_features(panel, config.features)
+        finished = load_restarts(run / STATE, features, config)
+        under_way = load_checkpoint(run / STATE, features, config, panel)
+        for row in (row for start in under_way.values() for row in start.trace):
+            monitor(row)  # whoever watches sees the start from its beginning
         found = fit(
             panel,
             settings.pop("n_types"),
             force=force,
             monitor=monitor,
             should_stop=limit,
-            finished=load_restarts(run, features, config),
+            finished=finished,
             on_finished=on_finished,
+            under_way=under_way,
+            on_checkpoint=checkpoint_writer(run / STATE),
             feature_set=features,
             folder=run / STATE / ADAPTER_STATE,
             on_progress=on_progress,
             **settings,
         )
     except EmdpoError:
-        kept = "restart-*.json" if config.policy == LOGLINEAR else f"{ADAPTER_STATE}/*"
-        if not any((run / STATE).glob(kept)):
+        state = run / STATE
+        trained = any((state / ADAPTER_STATE).glob("*"))
+        if not (kept_files(state) if config.policy == LOGLINEAR else trained):
             _clear_state(run)  # refused: nothing to resume, the folder is free again
         raise
     if found.stop_reason is StopReason.CANCELLED and limit.is_over:
@@ -330,58 +345,3 @@ def _fit(
         seconds=round(time.monotonic() - began, 3),
     )
     return found
-
-
-def save_restart(run: Path, restart: int, outcome: LogLinearRun) -> None:
-    """Keep a finished start at full precision, with a fingerprint that shows damage.
-
-    Responsibilities are kept too: another E-step would give them up to rounding only, since types
-    have been renumbered since and sums over types round by their order.
-    """
-    state = outcome.state
-    value = {
-        "theta": state.policies.theta.tolist(),
-        "log_weights": state.log_weights.tolist(),
-        "log_resp": state.log_resp.tolist(),
-        "log_likelihood": state.log_likelihood,
-        "stop_reason": outcome.stop_reason.value,
-        "remaining_gain": outcome.remaining_gain,
-        "trace": [row._asdict() for row in outcome.trace],
-    }
-    held = {"sha256": _fingerprint(files.plain(value)), "outcome": value}
-    files.write_json(run / STATE / f"restart-{restart:04d}.json", held)
-
-
-def _fingerprint(value: Any) -> str:
-    return hashlib.sha256(json.dumps(value).encode()).hexdigest()
-
-
-def load_restarts(run: Path, features: FeatureSet, config: FitConfig) -> dict[int, LogLinearRun]:
-    """Return the finished starts of an interrupted fit, by number; a damaged one is run again."""
-    found = {}
-    for path in sorted((run / STATE).glob("restart-*.json")):
-        try:
-            held = files.read_json(path)
-            if _fingerprint(held["outcome"]) == held["sha256"]:
-                restart = int(path.stem.removeprefix("restart-"))
-                found[restart] = _restart(held["outcome"], features, config)
-        except (RunError, KeyError, TypeError, ValueError):
-            continue
-    return found
-
-
-def _restart(held: dict[str, Any], features: FeatureSet, config: FitConfig) -> LogLinearRun:
-    policies = LogLinearPolicies(features, np.array(held["theta"], float), config.l2)
-    gain = held["remaining_gain"]
-    rows = [TraceRow(**row) for row in held["trace"]]
-    return EMRun(
-        state=EMState(
-            policies=policies,
-            log_weights=np.array(held["log_weights"], float),
-            log_resp=np.array(held["log_resp"], float),
-            log_likelihood=np.nan if held["log_likelihood"] is None else held["log_likelihood"],
-        ),
-        trace=tuple(row._replace(weights=tuple(row.weights)) for row in rows),
-        stop_reason=StopReason(held["stop_reason"]),
-        remaining_gain=np.nan if gain is None else gain,
-    )

@@ -11,12 +11,16 @@ import pandas as pd
 from emdpo.cards import base_model_name, reading_note
 from emdpo.core.features import describe_preferences
 from emdpo.core.findings import worst_group
+from emdpo.core.item_texts import in_full
 
 if TYPE_CHECKING:
     from emdpo.core.audit import Audit
     from emdpo.core.identifiability import Theorem
     from emdpo.core.selection import Selection
     from emdpo.fitting import Fit
+
+PHRASE_LENGTH = 70
+"""Characters of a wish: items may be whole statements."""
 
 
 def fit_text(fit: Fit, run: Path) -> str:
@@ -27,9 +31,10 @@ def fit_text(fit: Fit, run: Path) -> str:
         f"features: {fit.features.kind} ({fit.features.reason})",
         *_adapters(fit),
     ]
+    features = in_full(fit.features, data)
     for k in range(fit.n_types):
-        wishes = describe_preferences(fit.features, fit.reading.theta[k], top=3)
-        words = "; ".join(phrase for phrase, _ in wishes) or "no preference"
+        wishes = describe_preferences(features, fit.reading.theta[k], top=3)
+        words = "; ".join(_shortened(phrase) for phrase, _ in wishes) or "no preference"
         lines.append(f"  Type {k + 1}  {fit.weights[k]:6.1%}  {words}")
     if fit.empty_types:
         lines.append(f"warning: {empty_types_text(fit)}")
@@ -72,6 +77,12 @@ def _certainty(fit: Fit) -> list[str]:
         lines.append(f"observed information: {information.note}")
     lines += [f"warning: {theorem.name}: {theorem.conclusion}" for theorem in shortfalls(fit)]
     return [*lines, f"identifiability: {fit.identifiability.to_text()}"]
+
+
+def _shortened(phrase: str) -> str:
+    """Return a wish on one line of at most PHRASE_LENGTH characters."""
+    line = " ".join(phrase.split())
+    return line if len(line) <= PHRASE_LENGTH else line[: PHRASE_LENGTH - 1].rstrip() + "…"
 
 
 def shortfalls(fit: Fit) -> list[Theorem]:

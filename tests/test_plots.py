@@ -296,6 +296,20 @@ def test_the_tradeoff_by_hand(audit):
     assert table["dominated"].tolist() == [True, False, True]
 
 
+def test_types_without_users_are_in_no_figure_of_the_audit(audit, fit):
+    """The third type is left with 0.1% of 240 users, 0.24 of a person."""
+    prevalence = np.array([0.6, 0.399, 0.001])
+    small = replace(audit, prevalence=prevalence)
+    matrix = plots.regret_matrix_figure(small).data[0]
+    assert list(matrix.y) == ["Type 1", "Type 2"]
+    np.testing.assert_array_equal(matrix.z, audit.regret_matrix[:2, :2])
+    assert "type-3" not in plots.tradeoff_table(small)["rule"].tolist()
+    assert "Type 3" not in plots.regret_by_rule_figure(small).to_json()
+    resp = np.tile([0.6, 0.399, 0.001], (240, 1))
+    shares = composition(resp, fit.rankings.users["age_band"].tolist(), "age_band")
+    assert [bar.name for bar in plots.composition_figure(shares).data] == ["Type 1", "Type 2"]
+
+
 def test_indifferent_types_leave_no_mark_and_raise_no_warning(audit):
     """A type that gains nothing has no share: nan in every rule."""
     shares = {rule: np.full(3, np.nan) for rule in audit.rules}

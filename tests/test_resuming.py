@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import subprocess
 import sys
 import time
@@ -12,18 +13,23 @@ from pathlib import Path
 import numpy as np
 import pytest
 from panels import planted, planted_table
+from run_folders import Crash, crash_at_event, events, every_file
 
 import emdpo
-from emdpo import resuming
+from emdpo import kept_starts
 from emdpo.cli import main
 from emdpo.core.errors import EmdpoError, NotIdentifiableError, RunError
-from emdpo.core.features import build_features
-from emdpo.core.mixture import fit_mixture
 from emdpo.fitting import FitConfig
-from emdpo.resuming import PROGRESS, STATE, STOP, fit_in_folder, load_restarts, save_restart
+from emdpo.resuming import PROGRESS, STATE, STOP, fit_in_folder
 
 STARTS = 3
 CONFIG = FitConfig(n_types=3, features="columns", restarts=STARTS)
+
+
+@pytest.fixture(autouse=True)
+def no_checkpoints(monkeypatch):
+    """On a slow machine there would be some, and one more file than these tests count."""
+    monkeypatch.setattr(kept_starts, "SECONDS_BETWEEN_CHECKPOINTS", math.inf)
 
 
 @pytest.fixture(scope="module")
@@ -31,44 +37,11 @@ def rankings():
     return planted()
 
 
-def every_file(run):
-    """Return every byte of a run but the log, which tells times."""
-    paths = sorted(path for path in run.rglob("*") if path.is_file())
-    return {
-        path.relative_to(run).as_posix(): path.read_bytes()
-        for path in paths
-        if path.name != PROGRESS
-    }
-
-
 @pytest.fixture(scope="module")
 def uninterrupted(rankings, tmp_path_factory):
     run = tmp_path_factory.mktemp("uninterrupted") / "run"
     fit_in_folder(rankings, CONFIG, run)
     return every_file(run)
-
-
-def events(run):
-    return [json.loads(line) for line in (run / PROGRESS).read_text("utf-8").splitlines()]
-
-
-class Crash(BaseException):
-    """As if the process ended there."""
-
-
-def crash_at_event(monkeypatch, n, name="iteration", action=None):
-    """Crash, or do something, right after the n-th event of this name was logged, from 0."""
-    number = count()
-    write = resuming.ProgressLog.write
-
-    def failing(self, event, **facts):
-        write(self, event, **facts)
-        if event == name and next(number) == n:
-            if action is None:
-                raise Crash
-            action()
-
-    monkeypatch.setattr(resuming.ProgressLog, "write", failing)
 
 
 def test_a_finished_run_is_that_of_fit_and_save(rankings, uninterrupted, tmp_path):
@@ -197,48 +170,6 @@ def test_the_best_so_far_stays_until_the_resumed_fit_replaces_it(rankings, tmp_p
     with pytest.raises(RunError, match="--resume"):
         fit_in_folder(rankings, CONFIG, tmp_path)
     assert fit_in_folder(rankings, CONFIG, tmp_path, resume=True).stop_reason == "converged"
-
-
-DAMAGE = {
-    "truncated": lambda content: content[: len(content) // 2],
-    "empty": lambda content: b"",
-    "a digit": lambda content: content.replace(b"1", b"2", 1),
-    "no object": lambda content: b"[]",
-    "no outcome": lambda content: b"{}",
-    "not UTF-8": lambda content: b"\xff" + content,
-}
-
-
-@pytest.mark.parametrize("damage", DAMAGE)
-def test_a_damaged_start_is_run_again(rankings, uninterrupted, tmp_path, monkeypatch, damage):
-    with monkeypatch.context() as patch, pytest.raises(Crash):
-        crash_at_event(patch, 1, "restart")
-        fit_in_folder(rankings, CONFIG, tmp_path)
-    path = tmp_path / STATE / "restart-0001.json"
-    content = path.read_bytes()
-    path.write_bytes(DAMAGE[damage](content))
-    assert path.read_bytes() != content
-    fit_in_folder(rankings, CONFIG, tmp_path, resume=True)
-    assert every_file(tmp_path) == uninterrupted
-    redone = [event["restart"] for event in events(tmp_path) if event["event"] == "restart"]
-    assert redone == [0, 1, 1, 2]
-
-
-def test_a_kept_start_is_what_it_was_bit_for_bit(rankings, tmp_path):
-    """Not even the last bit of a responsibility may move: it may decide what is best."""
-    features = build_features(rankings, "columns")
-    runs = fit_mixture(rankings, features, 3, l2=1.0, n_restarts=5, seed=0).runs
-    for restart, run in enumerate(runs):
-        save_restart(tmp_path, restart, run)
-    kept = load_restarts(tmp_path, features, CONFIG)
-    assert list(kept) == [0, 1, 2, 3, 4]
-    for run, again in zip(runs, kept.values(), strict=True):
-        for name in ("log_weights", "log_resp"):
-            np.testing.assert_array_equal(getattr(again.state, name), getattr(run.state, name))
-        np.testing.assert_array_equal(again.state.policies.theta, run.state.policies.theta)
-        assert again.state.objective == run.state.objective
-        assert again.trace == run.trace
-        assert (again.stop_reason, again.remaining_gain) == (run.stop_reason, run.remaining_gain)
 
 
 def test_resuming_where_nothing_was_started_begins(rankings, uninterrupted, tmp_path):

@@ -12,6 +12,7 @@ import pandas as pd
 
 from emdpo.core.aggregation import RulePolicy, rule_policies
 from emdpo.core.errors import EmdpoError
+from emdpo.core.groups import groups_of
 from emdpo.core.json_values import plain
 from emdpo.core.mixture import occupied_types
 from emdpo.core.regret import (
@@ -30,9 +31,6 @@ KINDS = ("plain", "kl", "share")
 
 MAX_BOOTSTRAP = 100_000
 """More resamples than any interval needs are a slip of the hand."""
-
-NOT_KNOWN = "not known"
-"""The group of users whose attribute is missing."""
 
 ByRule = Mapping[str, float]
 IntervalByRule = Mapping[str, tuple[float, float]]
@@ -76,6 +74,8 @@ class GroupRegret:
     """By kind and rule: percentile bootstrap over users."""
     type_shares: tuple[float, ...]
     """(K,) mean responsibility: the group's composition by type."""
+    known: bool = True
+    """False for the users whose attribute is missing."""
 
 
 @dataclass(frozen=True)
@@ -303,19 +303,18 @@ def _audit_groups(
     groups: list[GroupRegret] = []
     suppressed: list[SuppressedGroup] = []
     for attribute in attributes.columns:
-        known = attributes[attribute].where(attributes[attribute].notna(), NOT_KNOWN)
-        code, values = pd.factorize(known.to_numpy(object), sort=True)
-        for index, value in enumerate(values):
-            members = responsibilities[code == index]
-            if len(members) < config.min_group:
-                suppressed.append(SuppressedGroup(str(attribute), str(value), len(members)))
+        name = str(attribute)
+        codes, labels, known = groups_of(attributes[attribute].tolist())
+        for code, label in enumerate(labels):
+            members = responsibilities[codes == code]
+            n = len(members)
+            if n < config.min_group:
+                suppressed.append(SuppressedGroup(name, label, n))
                 continue
             mean, draws = _mean_and_draws(members, config, rng)
-            regret, interval = _group_regret(names, table, mean, draws, config)
+            found = _group_regret(names, table, mean, draws, config)
             shares = tuple(mean.tolist())
-            groups.append(
-                GroupRegret(str(attribute), str(value), len(members), regret, interval, shares)
-            )
+            groups.append(GroupRegret(name, label, n, *found, shares, bool(known[code])))
     return tuple(groups), tuple(suppressed)
 
 

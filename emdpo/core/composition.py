@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from emdpo.core.audit import NOT_KNOWN, AuditConfig
+from emdpo.core.audit import AuditConfig
+from emdpo.core.groups import groups_of
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -60,16 +61,16 @@ def composition(
     once more, so resampled tables are corrected twice; the interval is then centred.
     """
     config = config or AuditConfig()
-    known = np.array([NOT_KNOWN if value is None else str(value) for value in values], object)
-    names, code, counts = np.unique(known.astype(str), return_inverse=True, return_counts=True)
+    code, names, known = groups_of(values)
+    counts = np.bincount(code, minlength=len(names))
     shown = np.flatnonzero(counts >= config.min_group)
     totals = _group_totals(responsibilities, code, len(names))
-    counted = np.isin(code, [g for g in shown if names[g] != NOT_KNOWN])
+    counted = np.isin(code, shown[known[shown]])
     v, interval = _association(responsibilities[counted], code[counted], config)
-    small = ((str(names[g]), int(counts[g])) for g in range(len(names)) if g not in shown)
+    small = ((names[g], int(counts[g])) for g in range(len(names)) if g not in shown)
     return Composition(
         attribute=attribute,
-        values=tuple(str(names[g]) for g in shown),
+        values=tuple(names[g] for g in shown),
         n=tuple(int(counts[g]) for g in shown),
         shares=totals[shown] / counts[shown, None],
         cramers_v=v,

@@ -1,42 +1,72 @@
 """Expectation-maximisation over users' preference types, for any kind of type policy.
 
-The loop knows no policy: it asks for `scores` and for an `update`. Policies with a parameter vector
-are finished by a quasi-Newton ascent on the observed log-likelihood, because plain EM can creep for
-thousands of iterations. Where to start is `starts`; running several starts is `mixture`.
+The loop knows no policy: it asks for `scores` and for an `update` (`steps`). Policies with a
+parameter vector are finished by a quasi-Newton ascent (`ascent`). Where to start is `starts`;
+running several starts is `mixture`. This module is also the front of `steps` and `ascent`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
 from enum import StrEnum
-from typing import (
-    TYPE_CHECKING,
-    Any,
-    Generic,
-    NamedTuple,
-    Protocol,
-    Self,
-    TypeVar,
-    runtime_checkable,
-)
+from typing import TYPE_CHECKING, Generic, NamedTuple
 
 import numpy as np
-from scipy.optimize import OptimizeResult, minimize
 
-from emdpo.core.plackett_luce import log_likelihoods, log_likelihoods_vjp
+from emdpo.core.ascent import ObservedObjective, ascend
+from emdpo.core.steps import (
+    NO_RESPONSIBILITY,
+    EMState,
+    P,
+    SmoothTypePolicies,
+    StopTest,
+    TypePolicies,
+    e_step,
+    em_step,
+    evaluate,
+    m_step_weights,
+    never,
+    ranking_weights,
+    user_log_likelihoods,
+    user_totals,
+)
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from emdpo.core.rankings import Rankings
 
+__all__ = [
+    "DEFAULT_CONFIG",
+    "NO_RESPONSIBILITY",
+    "Checkpoint",
+    "EMConfig",
+    "EMRun",
+    "EMState",
+    "GainEstimate",
+    "Monitor",
+    "ObservedObjective",
+    "SmoothTypePolicies",
+    "StopReason",
+    "StopTest",
+    "TraceRow",
+    "TypePolicies",
+    "continue_em",
+    "e_step",
+    "em_step",
+    "evaluate",
+    "m_step_weights",
+    "never",
+    "ranking_weights",
+    "remaining_gain",
+    "run_em",
+    "user_log_likelihoods",
+    "user_totals",
+]
+
 MONOTONE_TOLERANCE = 1e-9
 """A fall of the objective by less than this share of its size is rounding."""
-
-NO_RESPONSIBILITY = 1e-6
-"""A type with a smaller sum of responsibilities (in users) is empty and is left as it is."""
-
 
 CONFIRMING_STEPS = 3
 """EM steps after a quasi-Newton ascent, from which what is left to gain is estimated."""
@@ -52,58 +82,6 @@ class StopReason(StrEnum):
     NON_FINITE = "non_finite"
 
 
-StopTest = Callable[[], bool]
-"""Asked between the steps of long work; true = leave off at once with what there is."""
-
-
-def never() -> bool:
-    """Return false: nobody asks to stop."""
-    return False
-
-
-class TypePolicies(Protocol):
-    """K type policies, as EM sees them; immutable: `update` returns new ones."""
-
-    def scores(self, part: Rankings) -> NDArray[np.float64]:
-        """Return the DPO scores s_k of every candidate row of `part`, (K, C)."""
-        ...
-
-    def update(
-        self,
-        part: Rankings,
-        responsibilities: NDArray[np.float64],
-        *,
-        should_stop: StopTest = never,
-    ) -> Self:
-        """Return policies that raise sum_i r_ik sum_j log P_k on `part`; r is (N, K)."""
-        ...
-
-    def log_prior(self) -> float:
-        """Return the log prior density of the parameters, up to a constant; 0 without one."""
-        ...
-
-
-@runtime_checkable
-class SmoothTypePolicies(TypePolicies, Protocol):
-    """Policies whose scores are a smooth function of a parameter vector."""
-
-    def parameters(self) -> NDArray[np.float64]:
-        """Return the parameter vector, (n,)."""
-        ...
-
-    def with_parameters(self, vector: NDArray[np.float64]) -> Self:
-        """Return the policies at another parameter vector, (n,)."""
-        ...
-
-    def pull_back(self, part: Rankings, gradient: NDArray[np.float64]) -> NDArray[np.float64]:
-        """Return the gradient by the parameters, (n,), given the one by `scores(part)`, (K, C)."""
-        ...
-
-    def log_prior_gradient(self) -> NDArray[np.float64]:
-        """Return the gradient of `log_prior`, (n,)."""
-        ...
-
-
 class TraceRow(NamedTuple):
     """One iteration, as shown in trace.csv and live in the page."""
 
@@ -115,10 +93,6 @@ class TraceRow(NamedTuple):
 
 Monitor = Callable[[TraceRow], bool]
 """Called after every iteration; returning true cancels the fit."""
-
-
-P = TypeVar("P", bound=TypePolicies)
-S = TypeVar("S", bound=SmoothTypePolicies)
 
 
 @dataclass(frozen=True)
@@ -137,24 +111,6 @@ DEFAULT_CONFIG = EMConfig()
 
 
 @dataclass(frozen=True, eq=False)
-class EMState(Generic[P]):
-    """A point of the fit, after an E-step: responsibilities match the policies."""
-
-    policies: P
-    log_weights: NDArray[np.float64]
-    """(K,) log mixture weights."""
-    log_resp: NDArray[np.float64]
-    """(N, K) log responsibilities."""
-    log_likelihood: float
-    """Observed, unpenalised, natural log."""
-
-    @property
-    def objective(self) -> float:
-        """What EM never lowers: log-likelihood plus log prior."""
-        return self.log_likelihood + self.policies.log_prior()
-
-
-@dataclass(frozen=True, eq=False)
 class EMRun(Generic[P]):
     """The outcome of one start."""
 
@@ -165,86 +121,63 @@ class EMRun(Generic[P]):
     """Estimated nats still to be gained; nan where it could not be estimated."""
 
 
-def e_step(
-    log_lik: NDArray[np.float64], log_weights: NDArray[np.float64]
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return log responsibilities (N, K) and each user's observed log-likelihood (N,).
+@dataclass(frozen=True, eq=False)
+class Checkpoint(Generic[P]):
+    """Where a start stands between EM steps and stretches of the ascent: all it takes to go on."""
 
-    log r_ik = log w_k + log P_k(all rankings of i) - logsumexp over k, with `log_lik` (N, K).
+    state: EMState[P]
+    """Equal, bit for bit, to `evaluate` at its own policies and weights."""
+    trace: tuple[TraceRow, ...]
+    steps_left: int
+    """EM steps before the next stretch of the ascent."""
+    objectives: tuple[float, ...]
+    """At most the last three since the ascent: what is left to gain is estimated from them."""
+
+
+OnCheckpoint = Callable[[Checkpoint[P]], None]
+"""Called at the start and after every EM step and stretch of the ascent."""
+
+
+def remaining_gain(objectives: Sequence[float]) -> float:
+    """Return what an iteration that gains geometrically less each time has left, from its values.
+
+    Aitken's rule: with gains g_1, g_2 and rate a = g_2 / g_1 < 1, a g_2 / (1 - a) is left
+    (McLachlan and Peel 2000, section 2.11). The last three values count; inf with fewer, and while
+    gains still grow.
     """
-    log_joint = log_lik + log_weights
-    log_marginal = np.logaddexp.reduce(log_joint, axis=1, keepdims=True)
-    return log_joint - log_marginal, log_marginal[:, 0]
-
-
-def m_step_weights(log_resp: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return log w_k = log mean_i r_ik, (K,), kept finite for an empty type."""
-    return np.log(np.maximum(np.exp(log_resp).mean(axis=0), np.finfo(float).tiny))
-
-
-def user_totals(rankings: Rankings, log_lik: NDArray[np.float64]) -> NDArray[np.float64]:
-    """Return each user's weighted sum (N, K) of per-ranking log-likelihoods (K, R)."""
-    weighted = log_lik * rankings.weight
-    totals = np.empty((rankings.n_users, len(log_lik)))
-    for k, row in enumerate(weighted):
-        totals[:, k] = np.bincount(rankings.user, row, minlength=rankings.n_users)
-    return totals
-
-
-def user_log_likelihoods(policies: TypePolicies, rankings: Rankings) -> NDArray[np.float64]:
-    """Return log P_k of all rankings of each user, (N, K): one user's answers are one panel."""
-    return user_totals(rankings, log_likelihoods(rankings.stages, policies.scores(rankings)))
-
-
-def ranking_weights(
-    rankings: Rankings, responsibilities: NDArray[np.float64]
-) -> NDArray[np.float64]:
-    """Return each ranking's weight in the M-step of each type, (K, R), for r (N, K)."""
-    return np.take(responsibilities.T, rankings.user, axis=1) * rankings.weight
-
-
-def evaluate(policies: P, rankings: Rankings, log_weights: NDArray[np.float64]) -> EMState[P]:
-    """Return the state at these policies and weights: one E-step."""
-    with np.errstate(invalid="ignore"):  # scores that are not finite are an outcome: NON_FINITE
-        log_resp, log_marginal = e_step(user_log_likelihoods(policies, rankings), log_weights)
-    return EMState(policies, log_weights, log_resp, float(log_marginal.sum()))
-
-
-def em_step(state: EMState[P], rankings: Rankings, should_stop: StopTest = never) -> EMState[P]:
-    """Return the state after one M-step and the E-step that follows it."""
-    responsibilities = np.exp(state.log_resp)
-    policies = state.policies.update(rankings, responsibilities, should_stop=should_stop)
-    return evaluate(policies, rankings, m_step_weights(state.log_resp))
+    if len(objectives) < 3:
+        return np.inf
+    first, second = np.diff(objectives[-3:])
+    noise = 1e-12 * max(1.0, abs(objectives[-1]))
+    if abs(second) <= noise:
+        return 0.0
+    rate = second / first if first > 0 else 1.0
+    return float(rate * second / (1 - rate)) if 0 <= rate < 1 else np.inf
 
 
 class GainEstimate:
-    """Extrapolates how much an iteration that gains geometrically less each time has left.
-
-    Aitken's rule: with gains g_1, g_2 and rate a = g_2 / g_1 < 1, a g_2 / (1 - a) is left
-    (McLachlan and Peel 2000, section 2.11). Needs three values; inf while gains still grow.
-    """
+    """`remaining_gain` of values that come one by one."""
 
     def __init__(self) -> None:
-        self._values: list[float] = []
+        self._values: tuple[float, ...] = ()
 
     def after(self, value: float) -> float:
         """Return the estimate once `value` has been reached."""
-        self._values = [*self._values[-2:], value]
-        if len(self._values) < 3:
-            return np.inf
-        first, second = np.diff(self._values)
-        noise = 1e-12 * max(1.0, abs(value))
-        if abs(second) <= noise:
-            return 0.0
-        rate = second / first if first > 0 else 1.0
-        return float(rate * second / (1 - rate)) if 0 <= rate < 1 else np.inf
+        self._values = (*self._values[-2:], value)
+        return remaining_gain(self._values)
 
 
 class _Tracer:
     """Numbers the iterations of one start and asks after each whether to go on."""
 
-    def __init__(self, restart: int, monitor: Monitor | None, should_stop: StopTest) -> None:
-        self.rows: list[TraceRow] = []
+    def __init__(
+        self,
+        restart: int,
+        monitor: Monitor | None,
+        should_stop: StopTest,
+        rows: Sequence[TraceRow] = (),
+    ) -> None:
+        self.rows = list(rows)
         self.should_stop = should_stop
         self._restart, self._monitor = restart, monitor
 
@@ -268,6 +201,7 @@ def run_em(
     restart: int = 0,
     monitor: Monitor | None = None,
     should_stop: StopTest = never,
+    on_checkpoint: OnCheckpoint[P] | None = None,
 ) -> EMRun[P]:
     """Return the fit reached from starting responsibilities (N, K).
 
@@ -284,106 +218,87 @@ def run_em(
     if tracer.cancelled_after(state.log_likelihood, state.log_weights):
         return EMRun(state, tuple(tracer.rows), StopReason.CANCELLED, np.nan)
     smooth = isinstance(policies, SmoothTypePolicies)
-    steps = min(config.warm_up, config.max_iter) if smooth else config.max_iter
-    run = _iterate(state, rankings, steps, config, tracer)
-    while smooth and run.stop_reason is StopReason.MAX_ITER and tracer.left(config) > 0:
-        run = _ascend(run.state, rankings, config, tracer)
-        if run.stop_reason is StopReason.MAX_ITER:
-            steps = min(CONFIRMING_STEPS, tracer.left(config))
-            run = _iterate(run.state, rankings, steps, config, tracer)
-    return run
+    steps = config.warm_up if smooth else config.max_iter
+    here = Checkpoint(state, tuple(tracer.rows), steps, (state.objective,))
+    return _go_on(here, rankings, config, tracer, on_checkpoint)
 
 
-def _iterate(
-    state: EMState[P], rankings: Rankings, steps: int, config: EMConfig, tracer: _Tracer
+def continue_em(
+    checkpoint: Checkpoint[P],
+    rankings: Rankings,
+    config: EMConfig = DEFAULT_CONFIG,
+    *,
+    restart: int = 0,
+    monitor: Monitor | None = None,
+    should_stop: StopTest = never,
+    on_checkpoint: OnCheckpoint[P] | None = None,
 ) -> EMRun[P]:
-    """Plain EM steps, at most `steps`."""
-    estimate = GainEstimate()
-    remaining = estimate.after(state.objective)
-    reason = StopReason.MAX_ITER
-    for _ in range(steps):
-        following = em_step(state, rankings, tracer.should_stop)
-        if not np.isfinite(following.objective):
-            reason = StopReason.NON_FINITE
-            break
-        slack = MONOTONE_TOLERANCE * max(1.0, abs(state.objective))
-        if following.objective < state.objective - slack:
-            reason = StopReason.DECREASED
-            break
-        state = following
-        remaining = estimate.after(state.objective)
-        if tracer.cancelled_after(state.log_likelihood, state.log_weights):
-            reason = StopReason.CANCELLED
-            break
-        if remaining < config.tolerance:
-            reason = StopReason.CONVERGED
-            break
-    return EMRun(state, tuple(tracer.rows), reason, remaining)
+    """Return what `run_em` would have returned, bit for bit, from one of its checkpoints."""
+    tracer = _Tracer(restart, monitor, should_stop, checkpoint.trace)
+    return _go_on(checkpoint, rankings, config, tracer, on_checkpoint)
 
 
-class ObservedObjective(Generic[S]):
-    """Minus (log-likelihood + log prior) per user, as a function of one vector.
+def _go_on(
+    here: Checkpoint[P],
+    rankings: Rankings,
+    config: EMConfig,
+    tracer: _Tracer,
+    on_checkpoint: OnCheckpoint[P] | None,
+) -> EMRun[P]:
+    """EM steps and stretches of the ascent in turn, until there is a reason to stop."""
+    reason = None
+    while reason is None:
+        if on_checkpoint is not None:
+            on_checkpoint(here)
+        if tracer.left(config) <= 0:
+            reason = StopReason.MAX_ITER
+        elif here.steps_left:
+            here, reason = _step(here, rankings, config, tracer)
+        else:
+            here, reason = _ascend(here, rankings, config, tracer)
+    return EMRun(here.state, tuple(tracer.rows), reason, remaining_gain(here.objectives))
 
-    The vector holds the policies' parameters and K logits of the weights. By Fisher's identity
-    the gradient of the observed log-likelihood is that of the expected complete one at the same
-    point, so one pass gives both.
-    """
 
-    def __init__(self, policies: S, rankings: Rankings) -> None:
-        self.policies, self.rankings = policies, rankings
-        self.log_likelihood = np.nan
-        """At the last point evaluated."""
-
-    def split(self, vector: NDArray[np.float64]) -> tuple[S, NDArray[np.float64]]:
-        """Return policies and log weights (K,) at a vector."""
-        n = len(self.policies.parameters())
-        logits = vector[n:]
-        return self.policies.with_parameters(vector[:n]), logits - np.logaddexp.reduce(logits)
-
-    def __call__(self, vector: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
-        """Return value and gradient (n + K,)."""
-        policies, log_weights = self.split(vector)
-        n_users = self.rankings.n_users
-        scores = policies.scores(self.rankings)
-        log_lik, pull_back = log_likelihoods_vjp(self.rankings.stages, scores)
-        log_resp, log_marginal = e_step(user_totals(self.rankings, log_lik), log_weights)
-        responsibilities = np.exp(log_resp)
-        by_score = pull_back(ranking_weights(self.rankings, responsibilities))
-        by_parameter = policies.pull_back(self.rankings, by_score) + policies.log_prior_gradient()
-        by_logit = responsibilities.sum(axis=0) - n_users * np.exp(log_weights)
-        self.log_likelihood = float(log_marginal.sum())
-        value = self.log_likelihood + policies.log_prior()
-        return -value / n_users, -np.concatenate([by_parameter, by_logit]) / n_users
+def _step(
+    here: Checkpoint[P], rankings: Rankings, config: EMConfig, tracer: _Tracer
+) -> tuple[Checkpoint[P], StopReason | None]:
+    """Return where one plain EM step leads, and the reason to stop there, if any."""
+    before, state = here.state, em_step(here.state, rankings, tracer.should_stop)
+    if not np.isfinite(state.objective):
+        return here, StopReason.NON_FINITE
+    if state.objective < before.objective - MONOTONE_TOLERANCE * max(1.0, abs(before.objective)):
+        return here, StopReason.DECREASED
+    cancelled = tracer.cancelled_after(state.log_likelihood, state.log_weights)
+    objectives = (*here.objectives[-2:], state.objective)
+    there = Checkpoint(state, tuple(tracer.rows), here.steps_left - 1, objectives)
+    if cancelled:
+        return there, StopReason.CANCELLED
+    converged = remaining_gain(objectives) < config.tolerance
+    return there, StopReason.CONVERGED if converged else None
 
 
 def _ascend(
-    state: EMState[Any], rankings: Rankings, config: EMConfig, tracer: _Tracer
-) -> EMRun[Any]:
-    """One L-BFGS ascent on the observed objective, until it stands still.
+    here: Checkpoint[P], rankings: Rankings, config: EMConfig, tracer: _Tracer
+) -> tuple[Checkpoint[P], StopReason | None]:
+    """Return where a stretch of the ascent leads, and the reason to stop there, if any.
 
-    It stands still on saddles too, such as a type that has lost its users. So it never says that
-    it has converged: the gains of the EM steps that follow do.
+    An ascent never says that it has converged: it stands still on saddles too. The gains of the
+    EM steps that follow say so.
     """
-    objective = ObservedObjective(state.policies, rankings)
-    start = np.concatenate([state.policies.parameters(), state.log_weights])
-    reason = StopReason.MAX_ITER
+    cancelled = False
 
-    def after_step(intermediate_result: OptimizeResult) -> None:
-        nonlocal reason
-        _, log_weights = objective.split(intermediate_result.x)
-        if tracer.cancelled_after(objective.log_likelihood, log_weights):
-            reason = StopReason.CANCELLED
-            raise StopIteration
+    def after_step(log_likelihood: float, log_weights: NDArray[np.float64]) -> bool:
+        nonlocal cancelled
+        cancelled = tracer.cancelled_after(log_likelihood, log_weights)
+        return cancelled
 
-    size = max(rankings.n_users, abs(state.objective))
-    options = {"ftol": 1e-2 * config.tolerance / size, "gtol": 1e-9}
-    options |= {"maxiter": tracer.left(config), "maxcor": 20, "maxfun": 10**6}
-    with np.errstate(invalid="ignore"):  # as in `evaluate`
-        result = minimize(
-            objective, start, jac=True, method="L-BFGS-B", callback=after_step, options=options
-        )
-    if not np.isfinite(result.fun):
-        return EMRun(state, tuple(tracer.rows), StopReason.NON_FINITE, np.nan)
-    policies, log_weights = objective.split(result.x)
-    final = evaluate(policies, rankings, log_weights)
-    return EMRun(final, tuple(tracer.rows), reason, np.inf)
+    stretch = ascend(here.state, rankings, config.tolerance, tracer.left(config), after_step)
+    if stretch.state is None:
+        return replace(here, trace=tuple(tracer.rows)), StopReason.NON_FINITE
+    there = Checkpoint(
+        state=stretch.state,
+        trace=tuple(tracer.rows),
+        steps_left=CONFIRMING_STEPS if stretch.stands_still else 0,
+        objectives=(stretch.state.objective,),
+    )
+    return there, StopReason.CANCELLED if cancelled else None

@@ -15,8 +15,6 @@ from typing import TYPE_CHECKING, Literal
 import numpy as np
 from scipy.special import ndtri
 
-from emdpo.core.audit import NOT_KNOWN
-
 if TYPE_CHECKING:
     from emdpo.core.audit import Audit, GroupRegret
 
@@ -93,7 +91,7 @@ def worst_group(
     groups = [
         group
         for group in audit.groups
-        if group.value != NOT_KNOWN
+        if group.known
         and attribute in (None, group.attribute)
         and np.isfinite(group.regret[kind][rule])
     ]
@@ -142,7 +140,7 @@ def _comparable(audit: Audit, attribute: str, *rules: str) -> list[GroupRegret]:
         group
         for group in audit.groups
         if group.attribute == attribute
-        and group.value != NOT_KNOWN
+        and group.known
         and all(rule in group.regret["share"] for rule in rules)
         and all(np.isfinite(group.regret["share"][rule]) for rule in rules)
     ]
@@ -175,10 +173,7 @@ def _differ(ends: Sequence[tuple[float, float]]) -> bool:
 def _most_harmed(audit: Audit, groups: Sequence[GroupRegret], rule: str, remedy: str) -> Finding:
     worst, *others = groups
     top, *rest = _widened(audit, groups, rule)
-    text = (
-        f"Under {_lower(rule)}, {_people(worst)} lose {_share(audit, worst, rule)} of what their "
-        "own type's model would give them"
-    )
+    text = f"Under {_lower(rule)}, {_people(worst)} {_lose(audit, worst, rule)}"
     clearly_less = [other for other, ends in zip(others, rest, strict=True) if _apart(top, ends)]
     if len(clearly_less) == len(others):
         text += f", the most of any {_shown(worst.attribute)}."
@@ -213,8 +208,8 @@ def _cost(audit: Audit, groups: Sequence[GroupRegret], rule: str, remedy: str) -
     if not _apart(after, before):
         return
     text = (
-        f"{rule_label(remedy)} has a price: {_people(group)} lose {_share(audit, group, remedy)} "
-        f"under it, against {_share(audit, group, rule)} under {_lower(rule)}."
+        f"{rule_label(remedy)} has a price: under it {_people(group)} "
+        f"{_lose(audit, group, remedy)}, against {_share(audit, group, rule)} under {_lower(rule)}."
     )
     yield Finding(text, group.regret["share"][remedy], *after, group.n, "cost")
 
@@ -248,6 +243,7 @@ def _between_types(audit: Audit) -> Iterator[Finding]:
         return
     share = audit.regret["share"].get(f"type-{j + 1}", np.full(audit.n_types, np.nan))[k]
     beside = f", {share:.0%} of its own model's gain" if np.isfinite(share) else ""
+    beside += ": it is worse off than with the untuned model" if share > 1 else ""
     text = (
         f"Types want different things: served by Type {j + 1}'s model, Type {k + 1} "
         f"({audit.prevalence[k]:.0%} of users) loses {lost[k, j]:.2f} nats "
@@ -278,6 +274,18 @@ def _share(audit: Audit, group: GroupRegret, rule: str) -> str:
     return (
         f"{value:.{digits}%} ({_confidence(audit)} interval {100 * low:.{digits}f} to "
         f"{high:.{digits}%})"
+    )
+
+
+def _lose(audit: Audit, group: GroupRegret, rule: str) -> str:
+    """Return what a group loses; beyond all there is to lose, what that means."""
+    share = _share(audit, group, rule)
+    if group.regret["share"][rule] <= 1:
+        return f"lose {share} of what their own type's model would give them"
+    certain = group.interval["share"][rule][0] > 1
+    return (
+        f"are {'worse' if certain else 'no better'} off than with the untuned model, at a regret "
+        f"share of {share}"
     )
 
 

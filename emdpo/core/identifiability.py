@@ -11,6 +11,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from emdpo.core.errors import NotIdentifiableError
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -139,6 +141,26 @@ def pairs_only_single_answer(rankings: Rankings) -> bool:
 def says_nothing(rankings: Rankings) -> bool:
     """Return whether no ranking to fit, of weight above 0, puts one candidate above another."""
     return _answers(rankings).n_rankings == 0
+
+
+def refuse_unidentifiable(rankings: Rankings) -> None:
+    """Raise unless these rankings can tell more than one type apart.
+
+    Raises
+    ------
+    NotIdentifiableError
+        No order at all, or one pair per user.
+    """
+    if says_nothing(rankings):
+        raise NotIdentifiableError(
+            "no ranking puts one candidate above another, so nothing can be learnt about types"
+        )
+    if pairs_only_single_answer(rankings):
+        raise NotIdentifiableError(
+            "one pair per user cannot tell types apart: a half-and-half mixture of opposite types "
+            "answers every pair 50/50; collect lists of three or more, or several answers per "
+            "user, or pass force (--force) to fit all the same"
+        )
 
 
 def panel_identifiability(rankings: Rankings) -> IdentifiabilityStatement:

@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from emdpo.core.features import FeatureSet
     from emdpo.core.rankings import Rankings
 
+M_STEP_OPTIONS = {"maxiter": 200, "maxcor": 20, "ftol": 1e-8, "gtol": 1e-7}
+"""L-BFGS ends an M-step that gains less than 1e-8 of its objective: most passes are made here, and
+a sharper M-step reaches the same optima a third slower, since the ascent sharpens the end."""
+
 
 @dataclass(frozen=True, eq=False)
 class LogLinearPolicies:
@@ -71,7 +75,7 @@ class LogLinearPolicies:
         *,
         should_stop: StopTest = never,
     ) -> LogLinearPolicies:
-        """Return the exact M-step: theta_k maximises sum_i r_ik sum_j log P_k + log prior.
+        """Return the M-step: theta_k maximises sum_i r_ik sum_j log P_k + log prior.
 
         Concave, solved by L-BFGS from the present theta for all types in one vectorised pass. A
         type with next to no users stays as it is.
@@ -92,14 +96,13 @@ class LogLinearPolicies:
             if should_stop():
                 raise StopIteration
 
-        options = {"maxiter": 200, "maxcor": 20, "ftol": 1e-11, "gtol": 1e-7}
         result = minimize(
             objective,
             self.parameters(),
             jac=True,
             method="L-BFGS-B",
             callback=after_step,
-            options=options,
+            options=M_STEP_OPTIONS,
         )
         return self.with_parameters(result.x)
 

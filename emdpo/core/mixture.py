@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING
+from functools import partial
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.metrics import adjusted_rand_score
@@ -12,6 +13,7 @@ from threadpoolctl import threadpool_limits
 
 from emdpo.core.em import (
     DEFAULT_CONFIG,
+    Checkpoint,
     EMConfig,
     EMRun,
     EMState,
@@ -19,6 +21,7 @@ from emdpo.core.em import (
     StopReason,
     StopTest,
     TraceRow,
+    continue_em,
     never,
     run_em,
 )
@@ -41,6 +44,7 @@ AGREEMENT_STARTS = 5
 """Restart agreement is the mean adjusted Rand index of this many next best starts to the best."""
 
 LogLinearRun = EMRun[LogLinearPolicies]
+LogLinearCheckpoint = Checkpoint[LogLinearPolicies]
 
 
 @dataclass(frozen=True, eq=False)
@@ -90,34 +94,35 @@ def fit_mixture(
     should_stop: StopTest = never,
     finished: Mapping[int, LogLinearRun] | None = None,
     on_finished: Callable[[int, LogLinearRun], None] | None = None,
+    under_way: Mapping[int, LogLinearCheckpoint] | None = None,
+    on_checkpoint: Callable[[int, LogLinearCheckpoint], None] | None = None,
 ) -> MixtureFit:
     """Return the best of `n_restarts` starts by penalised log-likelihood.
 
     Every start draws from its own random stream, so that it does not depend on the others:
-    `finished` starts (of an interrupted fit) are taken over as they are. One type has one optimum
-    and is started once.
+    `finished` starts (of an interrupted fit) are taken over as they are, and those `under_way` go
+    on from their checkpoint. One type has one optimum and is started once.
     """
-    finished = finished or {}
+    finished, under_way = finished or {}, under_way or {}
     streams = np.random.SeedSequence(seed).spawn(n_restarts)
     runs: list[LogLinearRun] = []
     for restart, stream in enumerate(streams[: 1 if n_types == 1 else n_restarts]):
         run = finished.get(restart)
         if run is None:
-            rng = np.random.default_rng(stream)
+            watching: dict[str, Any] = {"monitor": monitor, "should_stop": should_stop}
+            if on_checkpoint is not None:
+                watching["on_checkpoint"] = partial(on_checkpoint, restart)
             # Vectors are short: a second BLAS or OpenMP thread costs more than it brings.
             with threadpool_limits(1):
-                start = starting_responsibilities(
-                    rankings, features, n_types, restart, rng, l2=l2, should_stop=should_stop
-                )
-                run = run_em(
-                    untrained(features, n_types, l2),
-                    rankings,
-                    start,
-                    config,
-                    restart=restart,
-                    monitor=monitor,
-                    should_stop=should_stop,
-                )
+                if restart in under_way:
+                    go = partial(continue_em, under_way[restart])
+                else:
+                    rng = np.random.default_rng(stream)
+                    start = starting_responsibilities(
+                        rankings, features, n_types, restart, rng, l2=l2, should_stop=should_stop
+                    )
+                    go = partial(run_em, untrained(features, n_types, l2), responsibilities=start)
+                run = go(rankings=rankings, config=config, restart=restart, **watching)
             run = by_falling_weight(run)
             if on_finished is not None and run.stop_reason is not StopReason.CANCELLED:
                 on_finished(restart, run)

@@ -15,6 +15,7 @@ from scipy.special import expit
 from emdpo.core.composition import Composition, composition
 from emdpo.core.evidence import RankingEvidence, UserEvidence, user_evidence
 from emdpo.core.features import describe_preferences
+from emdpo.core.item_texts import in_full
 from emdpo.core.tastes import StyleProfile, style_profile
 
 if TYPE_CHECKING:
@@ -113,14 +114,15 @@ def type_portraits(
     likely = np.bincount(responsibilities.argmax(axis=1), minlength=len(weights))
     scores = policies.candidate_scores() if scores is None else scores
     apart = policies.theta - policies.theta.mean(axis=0)
+    features = in_full(policies.features, rankings)
     return tuple(
         TypePortrait(
             number=k + 1,
             weight=float(weights[k]),
             n_expected=float(responsibilities[:, k].sum()),
             n_most_likely=int(likely[k]),
-            wishes=_felt(describe_preferences(policies.features, policies.theta[k])),
-            sets_apart=_felt(describe_preferences(policies.features, apart[k])),
+            wishes=_felt(describe_preferences(features, policies.theta[k])),
+            sets_apart=_felt(describe_preferences(features, apart[k])),
             pairs=telling_pairs(rankings, scores, k, n_pairs),
         )
         for k in range(len(weights))

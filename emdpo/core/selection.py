@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 import pandas as pd
@@ -13,6 +14,7 @@ from emdpo.core.em import EMConfig, user_log_likelihoods
 from emdpo.core.information import free_directions
 from emdpo.core.json_values import plain
 from emdpo.core.mixture import MixtureFit, fit_mixture, occupied_types
+from emdpo.core.workers import results, usable_cores
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -23,6 +25,9 @@ if TYPE_CHECKING:
 WITHIN_USERS_SHARE = 0.5
 """Rankings are held out within users where at least this share of users has two or more."""
 
+
+ALONE_WORK = 200_000
+"""Types x candidate rows x starts up to which workers take longer to start than they save."""
 
 EQUAL = 1e-3
 """Held-out nats per ranking below which two K predict equally well."""
@@ -90,25 +95,59 @@ def select_types(
     numbers = [k for k in numbers if k <= rankings.n_users]
     folds = held_out_folds(rankings, config)
     held_out = "within users" if _within_users(rankings) else "across users"
-    steps, done = len(numbers) * (config.n_folds + 1), 0
-    rows, predictive = [], []
-    for n_types in numbers:
-        by_user = np.zeros(rankings.n_users)
-        for fold in range(config.n_folds):
-            if (folds == fold).any():
-                by_user += _predictive(rankings, features, n_types, folds == fold, config)
-            done = _report(progress, done, steps)
-        predictive.append(by_user)
-        whole = _fit(rankings, features, n_types, config.restarts, config)
-        done = _report(progress, done, steps)
-        rows.append(_row(rankings, features, n_types, whole))
+    work = partial(_piece, _bare(rankings), features, folds, config)
+    pieces = [_Piece(k, fold) for k in reversed(numbers) for fold in (None, *range(config.n_folds))]
+    outcomes: dict[_Piece, Any] = {}
+    for position, outcome in results(work, pieces, _n_workers(rankings, numbers, config)):
+        outcomes[pieces[position]] = outcome
+        if progress is not None:
+            progress(len(outcomes), len(pieces))
+    directions = free_directions(rankings, features).shape[1]
+    rows = [_row(rankings, directions, k, outcomes[_Piece(k, None)]) for k in numbers]
+    predictive = [sum(outcomes[_Piece(k, fold)] for fold in range(config.n_folds)) for k in numbers]
     return _recommend(pd.DataFrame(rows), np.stack(predictive), rankings.n_rankings, held_out)
 
 
-def _report(progress: Callable[[int, int], None] | None, done: int, steps: int) -> int:
-    if progress is not None:
-        progress(done + 1, steps)
-    return done + 1
+class _Piece(NamedTuple):
+    """One fit of a selection, the longest of them first."""
+
+    n_types: int
+    fold: int | None
+    """Left out and predicted; None for the fit to all rankings."""
+
+
+def _n_workers(rankings: Rankings, numbers: Sequence[int], config: SelectionConfig) -> int:
+    starts = config.restarts + config.n_folds * config.fold_restarts
+    alone = sum(numbers) * starts * rankings.n_rows < ALONE_WORK
+    return 1 if alone else usable_cores()
+
+
+def _bare(rankings: Rankings) -> Rankings:
+    """Return the rankings without texts and attributes, which no fit reads: quick to hand over."""
+    return replace(
+        rankings,
+        ranking_ids=np.arange(rankings.n_rankings),
+        users=pd.DataFrame(index=range(rankings.n_users)),
+        prompts=pd.DataFrame(index=range(rankings.n_prompts)),
+        candidates=rankings.candidates[["prompt"]],
+        notes=(),
+    )
+
+
+def _piece(
+    rankings: Rankings,
+    features: FeatureSet,
+    folds: NDArray[np.int64],
+    config: SelectionConfig,
+    piece: _Piece,
+) -> NDArray[np.float64] | _Whole:
+    """Return the fit to all rankings, or each user's log density of those of a fold, (N,)."""
+    if piece.fold is None:
+        return _whole(_fit(rankings, features, piece.n_types, config.restarts, config))
+    test = folds == piece.fold
+    if not test.any():
+        return np.zeros(rankings.n_users)
+    return _predictive(rankings, features, piece.n_types, test, config)
 
 
 def _within_users(rankings: Rankings) -> bool:
@@ -166,21 +205,37 @@ def _predictive(
     return np.logaddexp.reduce(log_joint, axis=1) - np.logaddexp.reduce(log_prior, axis=1)
 
 
-def _row(
-    rankings: Rankings, features: FeatureSet, n_types: int, whole: MixtureFit
-) -> dict[str, object]:
-    state = whole.best.state
-    n_parameters = n_types * free_directions(rankings, features).shape[1] + n_types - 1
+class _Whole(NamedTuple):
+    """What the table tells of a fit to all rankings."""
+
+    log_likelihood: float
+    restart_agreement: float | None
+    n_starts: int
+    n_reached_best: int
+    stop_reason: str
+    weights: list[float]
+
+
+def _whole(fit: MixtureFit) -> _Whole:
+    state = fit.best.state
+    return _Whole(
+        log_likelihood=state.log_likelihood,
+        restart_agreement=fit.restart_agreement,
+        n_starts=len(fit.runs),
+        n_reached_best=fit.n_reached_best,
+        stop_reason=fit.stop_reason.value,
+        weights=np.exp(state.log_weights).tolist(),
+    )
+
+
+def _row(rankings: Rankings, directions: int, n_types: int, whole: _Whole) -> dict[str, object]:
+    n_parameters = n_types * directions + n_types - 1
     return {
         "n_types": n_types,
-        "log_likelihood": state.log_likelihood,
+        "log_likelihood": whole.log_likelihood,
         "n_parameters": n_parameters,
-        "bic": -2 * state.log_likelihood + n_parameters * np.log(rankings.n_users),
-        "restart_agreement": whole.restart_agreement,
-        "n_starts": len(whole.runs),
-        "n_reached_best": whole.n_reached_best,
-        "stop_reason": whole.stop_reason.value,
-        "weights": np.exp(state.log_weights).tolist(),
+        "bic": -2 * whole.log_likelihood + n_parameters * np.log(rankings.n_users),
+        **whole._asdict(),
     }
 
 

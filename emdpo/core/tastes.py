@@ -13,6 +13,7 @@ from threadpoolctl import threadpool_limits
 
 from emdpo.core.em import ranking_weights
 from emdpo.core.information import free_directions
+from emdpo.core.item_texts import in_full
 from emdpo.core.plackett_luce import log_likelihoods_vjp
 
 if TYPE_CHECKING:
@@ -101,7 +102,7 @@ def style_profile(
         )
     half = ndtri(0.5 + confidence / 2) * spread
     return StyleProfile(
-        labels=features.labels,
+        labels=in_full(features, rankings).labels,
         strength=strength,
         low=strength - half,
         high=strength + half,

@@ -28,6 +28,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--l2", type=float, default=None)
     parser.add_argument("--restarts", type=int, default=10)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--force", action="store_true")
     parser.add_argument("--out", type=Path, required=True)
     options = parser.parse_args(arguments)
     log = ProgressLog(options.out / PROGRESS)
@@ -52,6 +53,7 @@ def _select(options: argparse.Namespace, log: ProgressLog) -> None:
         l2=options.l2,
         restarts=options.restarts,
         seed=options.seed,
+        force=options.force,
         progress=lambda done, steps: log.write("step", done=done, steps=steps),
     )
     files.write_json(options.out / RESULT, selection.to_dict())

@@ -10,7 +10,6 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from emdpo.core.findings import rule_label
-from emdpo.core.mixture import EMPTY_TYPE
 from emdpo.plots.theme import (
     GRID,
     INK,
@@ -69,18 +68,24 @@ def _rule_marker(rule: str, size: int) -> dict[str, object]:
     return {"color": colour, "symbol": symbol, "size": size, "line": line}
 
 
+def _rules_shown(audit: Audit) -> list[str]:
+    """Return the rules but the policies of types without users."""
+    empty = {f"type-{k + 1}" for k in np.flatnonzero(~audit.occupied)}
+    return [rule for rule in audit.rules if rule not in empty]
+
+
 def regret_by_rule_figure(audit: Audit, kind: str = "share") -> go.Figure:
     """Return each type's regret under each rule, `kind` one of plain, kl, share."""
     figure = question_figure(
         "Which rule serves which type badly?",
         f"Each mark is a type (n = {audit.n_users:,} users in all); further right is worse: "
         f"{KIND_NOTES[kind]}. A short line: types fare alike.",
-        height=34 * len(audit.rules) + 30,
-        legend=audit.n_types,
+        height=34 * len(_rules_shown(audit)) + 30,
+        legend=int(audit.occupied.sum()),
     )
-    labels = [rule_label(rule) for rule in audit.rules]
-    table = np.stack([audit.regret[kind][rule] for rule in audit.rules])  # (J, K)
-    held = np.flatnonzero(np.asarray(audit.prevalence) * audit.n_users >= EMPTY_TYPE)
+    rules, held = _rules_shown(audit), np.flatnonzero(audit.occupied)
+    labels = [rule_label(rule) for rule in rules]
+    table = np.stack([audit.regret[kind][rule] for rule in rules])  # (J, K)
     for label, row in zip(labels, table, strict=True):
         row = row[held]
         row = row[np.isfinite(row)]
@@ -177,25 +182,27 @@ def _group_trace(
 
 def regret_matrix_figure(audit: Audit) -> go.Figure:
     """Return the plain regret of each type when served by each type's model."""
-    names = [type_name(k) for k in range(audit.n_types)]
+    held = np.flatnonzero(audit.occupied)
+    names = [type_name(k) for k in held.tolist()]
+    matrix = audit.regret_matrix[np.ix_(held, held)]
     figure = question_figure(
         "What if a type gets another's model?",
         f"Row: who is served; column: whose model serves. Plain regret in nats, mean over "
         f"{audit.n_prompts:,} prompts; 0 = its own model, darker is worse.",
-        height=64 * audit.n_types + 60,
+        height=64 * len(held) + 60,
         legend=0,
     )
     interval = audit.regret_matrix_interval
-    ends = np.full((*audit.regret_matrix.shape, 2), np.nan) if interval is None else interval
+    ends = np.full((*matrix.shape, 2), np.nan) if interval is None else interval[np.ix_(held, held)]
     figure.add_heatmap(
-        z=audit.regret_matrix,
+        z=matrix,
         x=[f"{name}'s<br>model" for name in names],
         y=names,
         customdata=ends,
         texttemplate="%{z:.2f}",
         textfont={"size": 14, "color": "#111111"},
         colorscale=[[0, "#EAF3FA"], [1, "#5FA8D8"]],
-        zmin=min(0.0, float(audit.regret_matrix.min())),
+        zmin=min(0.0, float(matrix.min())),
         showscale=False,
         hovertemplate="%{y} with %{x}: %{z:.3f} nats "
         "(%{customdata[0]:.3f} to %{customdata[1]:.3f})<extra></extra>",
@@ -210,13 +217,14 @@ def regret_matrix_figure(audit: Audit) -> go.Figure:
 def tradeoff_table(audit: Audit, kind: str = "share") -> pd.DataFrame:
     """Return mean and worst regret of each rule, and whether another rule beats it on both."""
     mean, worst = audit.mean(kind), audit.worst(kind)
-    means = np.array([mean[rule] for rule in audit.rules])
-    worsts = np.array([worst[rule] for rule in audit.rules])
+    rules = _rules_shown(audit)
+    means = np.array([mean[rule] for rule in rules])
+    worsts = np.array([worst[rule] for rule in rules])
     no_worse = (means <= means[:, None]) & (worsts <= worsts[:, None])
     better = (means < means[:, None]) | (worsts < worsts[:, None])
     return pd.DataFrame(
         {
-            "rule": audit.rules,
+            "rule": rules,
             "mean": means,
             "worst": worsts,
             "dominated": (no_worse & better).any(axis=1),

@@ -249,16 +249,18 @@ def composition_figure(composition: Composition) -> go.Figure:
     largest = np.argsort(-np.array(composition.n), kind="stable")[:MAX_GROUPS]
     groups = np.sort(largest)
     left_out = len(composition.n) - len(groups)
+    users = np.array(composition.n) @ composition.shares  # (K,)
+    held = np.flatnonzero(users >= EMPTY_TYPE).tolist()
     note = f" The {left_out} smallest groups are left out." if left_out else ""
     figure = question_figure(
         f"Which types are common in each {name}?",
         f"Length of a part: share of the group's users of that type. {_association(composition)} "
         f"Types are patterns in rankings, not groups of people.{note}",
         height=50 * len(groups) + 20,
-        legend=composition.shares.shape[1],
+        legend=len(held),
     )
     labels = [group_label(composition.values[g], composition.n[g]) for g in groups]
-    for k in range(composition.shares.shape[1]):
+    for k in held:
         figure.add_trace(_composition_bar(k, composition.shares[groups, k], labels))
     figure.update_layout(barmode="stack", bargap=0.3, legend_traceorder="normal")
     figure.update_xaxes(title_text="share of users", range=[0, 1], tickformat=".0%")

@@ -43,7 +43,8 @@ def new_fit(place: Workplace, data_id: str, *settings: Any) -> str:
 
 def new_selection(place: Workplace, data_id: str, *settings: Any) -> str:
     """Queue a choice of the number of types and return its job id."""
-    config = config_of(*settings[:-1])
+    *numbers, force = settings
+    config = config_of(*numbers)
     return place.jobs.start_selection(
         usable(place, data_id).job_input,
         largest=LARGEST_SUGGESTED,
@@ -51,6 +52,7 @@ def new_selection(place: Workplace, data_id: str, *settings: Any) -> str:
         l2=config.l2,
         restarts=config.restarts,
         seed=config.seed,
+        force=bool(force),
     )
 
 

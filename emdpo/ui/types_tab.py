@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -122,34 +121,9 @@ def portraits(place: Workplace, run_id: str) -> tuple[TypePortrait, ...]:
 
     def make(fit: Fit) -> tuple[TypePortrait, ...]:
         parts = (fit.rankings, fit.reading, fit.responsibilities, fit.weights)
-        found = type_portraits(*parts, scores=fit.policies.candidate_scores())
-        texts = item_texts(fit)
-        return tuple(
-            replace(p, wishes=_in_full(p.wishes, texts), sets_apart=_in_full(p.sets_apart, texts))
-            for p in found
-        )
+        return type_portraits(*parts, scores=fit.policies.candidate_scores())
 
     return place.derived(run_id, "portraits", make)
-
-
-def item_texts(fit: Fit) -> dict[str, str]:
-    """Return the text of each item that has one of its own, by its label."""
-    if fit.features.kind != "items":
-        return {}
-    texts = fit.rankings.candidates.groupby("response_id")["response"].agg(["first", "nunique"])
-    first = texts.loc[texts["nunique"] == 1, "first"].to_dict()
-    named = zip(fit.features.names, fit.features.labels, strict=True)
-    return {label: str(first[name]) for name, label in named if name in first}
-
-
-def _in_full(
-    wishes: tuple[tuple[str, float], ...], texts: dict[str, str]
-) -> tuple[tuple[str, float], ...]:
-    """Return wishes that name items by their text: "prefers Air pollution", not "prefers CAR"."""
-    split = ((*phrase.partition(" "), strength) for phrase, strength in wishes)
-    return tuple(
-        (f"{verb}{space}{texts.get(item, item)}", strength) for verb, space, item, strength in split
-    )
 
 
 def profile(place: Workplace, run_id: str) -> StyleProfile:
@@ -158,9 +132,7 @@ def profile(place: Workplace, run_id: str) -> StyleProfile:
 
     def make(fit: Fit) -> StyleProfile:
         parts = (fit.rankings, fit.reading, fit.responsibilities, fit.weights)
-        found = style_profile(*parts, types_given=fit.adapters is not None)
-        texts = item_texts(fit)
-        return replace(found, labels=tuple(texts.get(label, label) for label in found.labels))
+        return style_profile(*parts, types_given=fit.adapters is not None)
 
     return place.derived(run_id, "profile", make)
 

@@ -9,8 +9,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from emdpo.core.audit import KINDS, NOT_KNOWN, AuditConfig, audit_types
+from emdpo.core.audit import KINDS, AuditConfig, audit_types
 from emdpo.core.errors import EmdpoError
+from emdpo.core.groups import NOT_KNOWN
 
 BETA = 0.5
 PROMPT = np.array([0, 0, 0, 1, 1])

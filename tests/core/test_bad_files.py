@@ -198,3 +198,12 @@ def test_names_cannot_break_the_line(tmp_path):
     path.write_text(GOOD.replace("rank", f"rank,{long_name}").replace(",1\n", ",1,a\n"))
     path.write_text(path.read_text().replace(",2\n", ",2,0\n").replace(",3\n", ",3,0\n"))
     refused(path, 2, long_name[:80] + "...")
+
+
+@pytest.mark.parametrize("name", ["NaN", "Infinity", "-Infinity"])
+def test_what_is_no_json_is_no_blank_rank(name, tmp_path):
+    """Python's own writer makes NaN of a missing number; a rank that is not known is null."""
+    path = tmp_path / "bad.jsonl"
+    path.write_text(jsonl(record()) + jsonl(record(rank=1)).replace("1", name, 1))
+    with pytest.raises(DataError, match=f"not JSON: {name}; what is not known is null"):
+        load(path)

@@ -8,67 +8,30 @@ from itertools import pairwise
 import numpy as np
 import pandas as pd
 import pytest
+from em_panels import random_panel, random_responsibilities, started
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from reference_em import Panel, planted_panel, rankings_of
+from reference_em import planted_panel, rankings_of
 from scipy.optimize import minimize
-from scipy.special import expit, softmax
+from scipy.special import expit
 
 from emdpo.core.em import (
     EMConfig,
     GainEstimate,
-    ObservedObjective,
     StopReason,
-    _ascend,
-    _Tracer,
-    e_step,
     em_step,
     evaluate,
     m_step_weights,
     never,
+    remaining_gain,
     run_em,
-    user_log_likelihoods,
 )
 from emdpo.core.features import build_features
-from emdpo.core.loglinear import LogLinearPolicies, untrained
+from emdpo.core.loglinear import untrained
 from emdpo.core.rankings import rankings_from_table
 
 NEVER = EMConfig(max_iter=60, tolerance=0.0)
 """No estimate is below zero: all iterations are used."""
-
-
-def random_panel(seed, n_users=8, most_rankings=3, most_candidates=6):
-    """Lengths, ties, unranked candidates, weights and two columns, all at random."""
-    rng = np.random.default_rng(seed)
-    rows = [(0, 0, item, rank) for item, rank in ((0, 1), (1, 2))]  # so that something varies
-    n_rankings = 1
-    for user in range(n_users):
-        for _ in range(rng.integers(1, most_rankings + 1)):
-            items = rng.permutation(7)[: rng.integers(1, most_candidates + 1)]
-            rows += [(user, n_rankings, item, rng.integers(0, 5)) for item in items]
-            n_rankings += 1
-    table = pd.DataFrame(rows, columns=["user_id", "ranking_id", "response", "rank"])
-    table = table.assign(
-        prompt="p",
-        x_a=rng.normal(size=len(table)),
-        x_b=rng.integers(0, 4, size=len(table)).astype(float),
-        weight=rng.choice([0.0, 0.5, 1.0, 3.0], size=n_rankings)[table["ranking_id"]],
-    )
-    return rankings_from_table(table.astype({"user_id": str, "response": str}))
-
-
-def random_responsibilities(n_users, n_types, seed=0):
-    return np.random.default_rng(seed).dirichlet(np.full(n_types, 0.4), size=n_users)
-
-
-def started(rankings, n_types, *, kind="items", l2=0.0, seed=0, n_steps=0):
-    """Return the state after the first M-step and `n_steps` EM steps."""
-    policies = untrained(build_features(rankings, kind), n_types, l2)
-    responsibilities = random_responsibilities(rankings.n_users, n_types, seed)
-    state = run_em(policies, rankings, responsibilities, EMConfig(max_iter=0)).state
-    for _ in range(n_steps):
-        state = em_step(state, rankings)
-    return state
 
 
 # Monotone
@@ -156,25 +119,6 @@ def test_non_finite_scores_end_the_fit_at_the_last_good_state(bad):
     assert np.isfinite(run.state.log_likelihood)
 
 
-class Breaking(LogLinearPolicies):
-    """Log-linear policies whose scores are lost once a utility passes 2."""
-
-    def scores(self, part):
-        return np.where(self.theta.max() > 2.0, np.nan, super().scores(part))
-
-
-def test_an_ascent_that_is_not_finite_never_returns_a_lost_state():
-    """Ninety of 91 users agree: on its way to log(90)/2 = 2.25 the utility must pass 2."""
-    rankings = rankings_of([[1, 2]] * 90 + [[2, 1]])
-    policies = untrained(build_features(rankings, "items"), 1, 0.0)
-    start = Breaking(policies.features, np.array([[1.0, -1.0]]), 0.0)
-    state = evaluate(start, rankings, np.zeros(1))
-    run = _ascend(state, rankings, EMConfig(), _Tracer(0, None, never))
-    assert np.isfinite(run.state.log_likelihood)
-    assert run.state.log_likelihood >= state.log_likelihood
-    assert run.stop_reason is StopReason.NON_FINITE
-
-
 def test_a_start_that_is_not_finite_says_so():
     run = run_em(scripted(np.nan, 1.0), PAIR, np.full((4, 2), 0.5))
     assert run.stop_reason is StopReason.NON_FINITE
@@ -243,81 +187,24 @@ def test_max_iter_counts_em_steps_and_ascent_together(max_iter):
 # Convergence
 
 
-def test_gain_estimate_is_exact_on_a_geometric_series():
-    """Values 10 - 0.8^n leave exactly 0.8^n."""
-    estimate = GainEstimate()
-    left = [estimate.after(10 - 0.8**n) for n in range(12)]
+def test_the_remaining_gain_is_exact_on_a_geometric_series():
+    """Values 10 - 0.8^n leave exactly 0.8^n; two values tell nothing."""
+    values = 10 - 0.8 ** np.arange(12)
+    left = [remaining_gain(values[: n + 1]) for n in range(12)]
+    one_by_one = GainEstimate()
+    assert [one_by_one.after(value) for value in values] == left
     assert left[:2] == [np.inf, np.inf]
     np.testing.assert_allclose(left[2:], 0.8 ** np.arange(2, 12))
 
 
-def test_gain_estimate_promises_nothing_while_gains_grow():
+def test_the_remaining_gain_promises_nothing_while_gains_grow():
     """Values 2^n, and n: gains that double, and gains that stay the same."""
     for values in (2.0 ** np.arange(8), np.arange(8.0)):
-        estimate = GainEstimate()
-        assert {estimate.after(value) for value in values} == {np.inf}
+        assert {remaining_gain(values[: n + 1]) for n in range(8)} == {np.inf}
 
 
-def test_gain_estimate_sees_nothing_left_on_a_plateau():
-    estimate = GainEstimate()
-    assert [estimate.after(-5.0) for _ in range(3)][-1] == 0.0
-
-
-CREEPING = planted_panel(300, 4, 3, seed=11, spread=0.7)[0]
-"""Four items and three types: rankings of four hardly tell three types apart, and EM creeps."""
-
-
-@pytest.fixture(scope="module")
-def creeping_fits():
-    """Return, from one start, the accelerated run, 200 and 2,000 EM steps, and the optimum."""
-    rankings = rankings_of(CREEPING)
-    features = build_features(rankings, "items")
-    policies = untrained(features, 3, 0.0)
-    start = random_responsibilities(300, 3, seed=5)
-    first = run_em(policies, rankings, start, EMConfig(max_iter=0)).state
-    accelerated = run_em(policies, rankings, start)
-    columns = np.argsort([int(name.removeprefix("item ")) for name in features.names])
-    panel = Panel(CREEPING)
-    theta, weights = first.policies.theta[:, columns], np.exp(first.log_weights)
-    early = panel.em(theta, weights, 200)
-    plain = panel.em(early.theta, early.weights, 1800)
-    optimum = panel.to_the_end(plain.theta, plain.weights)
-    return accelerated, early, plain, optimum
-
-
-def test_plain_em_does_creep_here(creeping_fits):
-    """The premise: after 200 iterations it is still over 0.1 below where it ends."""
-    _, early, _, optimum = creeping_fits
-    assert early.objective < optimum.objective - 0.1
-
-
-def test_acceleration_gives_at_least_two_thousand_plain_iterations(creeping_fits):
-    accelerated, _, plain, _ = creeping_fits
-    assert accelerated.state.log_likelihood >= plain.objective - 1e-3
-    assert len(accelerated.trace) < 300
-
-
-def test_converged_means_that_nothing_is_left(creeping_fits):
-    """Within 1e-3 of the local optimum that long plain EM from the same point leads to."""
-    accelerated, _, _, optimum = creeping_fits
-    assert accelerated.stop_reason is StopReason.CONVERGED
-    assert accelerated.state.log_likelihood == pytest.approx(optimum.objective, abs=1e-3)
-
-
-@pytest.mark.parametrize("seed", range(6))
-def test_converged_leaves_less_than_the_tolerance_to_gain(seed):
-    """From where the library stops, the reference climbs on to a local optimum: at most 1e-3."""
-    rankings = rankings_of(CREEPING)
-    features = build_features(rankings, "items")
-    start = random_responsibilities(300, 2 + seed % 2, seed=seed)
-    run = run_em(untrained(features, start.shape[1], 0.0), rankings, start)
-    assert run.stop_reason is StopReason.CONVERGED
-    columns = np.argsort([int(name.removeprefix("item ")) for name in features.names])
-    panel = Panel(CREEPING)
-    theta, weights = run.state.policies.theta[:, columns], np.exp(run.state.log_weights)
-    assert panel.posterior(theta, weights)[1] == pytest.approx(run.state.log_likelihood, abs=1e-8)
-    beyond = panel.to_the_end(theta, weights, iterations=300)
-    assert beyond.objective - run.state.log_likelihood < 1e-3
+def test_nothing_is_left_to_gain_on_a_plateau():
+    assert remaining_gain([-5.0] * 3) == 0.0
 
 
 @pytest.mark.parametrize("seed", [0, 2, 4])
@@ -386,123 +273,6 @@ def test_untrained_policies_cost_log_two_a_pair(n_types):
     assert state.objective == state.log_likelihood
 
 
-# Users and labels
-
-
-def test_responsibilities_are_per_user():
-    """By hand: types choose A over B with 3/4 and 1/4, weights 1/2; a user says A, A, B.
-
-    Joint: (3/4)^2 1/4 against (1/4)^2 3/4, so the posterior is 3 : 1. A posterior per ranking,
-    averaged, would give (3/4 + 3/4 + 1/4) / 3 = 7/12. The second user says B once: 1 : 3.
-    """
-    rankings = rankings_of([[1, 2], [1, 2], [2, 1], [2, 1]], users=[0, 0, 0, 1])
-    policies = untrained(build_features(rankings, "items"), 2, 0.0)
-    theta = np.log([[3.0, 1.0], [1.0, 3.0]])
-    state = evaluate(policies.with_parameters(theta.ravel()), rankings, np.log([0.5, 0.5]))
-    np.testing.assert_allclose(np.exp(state.log_resp), [[3 / 4, 1 / 4], [1 / 4, 3 / 4]])
-    expected = np.log((9 / 64 + 3 / 64) / 2) + np.log(1 / 2)
-    assert state.log_likelihood == pytest.approx(expected)
-
-
-def test_a_weight_multiplies_the_rankings_log_likelihood():
-    """Weight 2 counts as twice the same answer, weight 0 as none: the same two users as above."""
-    ranks = [[1, 2], [2, 1], [2, 1], [1, 2]]
-    weighted = rankings_of(ranks, users=[0, 0, 1, 1], weight=np.array([2.0, 1.0, 1.0, 0.0]))
-    policies = untrained(build_features(weighted, "items"), 2, 0.0)
-    theta = np.log([[3.0, 1.0], [1.0, 3.0]])
-    state = evaluate(policies.with_parameters(theta.ravel()), weighted, np.log([0.5, 0.5]))
-    np.testing.assert_allclose(np.exp(state.log_resp), [[3 / 4, 1 / 4], [1 / 4, 3 / 4]])
-
-
-@settings(max_examples=15, deadline=None)
-@given(seed=st.integers(0, 10**6), n_types=st.integers(1, 4))
-def test_responsibilities_and_weights_are_distributions(seed, n_types):
-    rankings = random_panel(seed)
-    state = started(rankings, n_types, l2=0.1, seed=seed, n_steps=2)
-    assert state.log_resp.shape == (rankings.n_users, n_types)
-    np.testing.assert_allclose(np.exp(state.log_resp).sum(axis=1), 1.0)
-    assert np.exp(state.log_weights).sum() == pytest.approx(1.0)
-
-
-@settings(max_examples=30, deadline=None)
-@given(seed=st.integers(0, 10**6), scale=st.sampled_from([1.0, 1e3]))
-def test_e_step_is_bayes_rule(seed, scale):
-    """Softmax of the joint, also where probabilities themselves underflow."""
-    rng = np.random.default_rng(seed)
-    log_lik, weights = scale * rng.normal(size=(6, 3)), rng.dirichlet(np.ones(3))
-    log_resp, log_marginal = e_step(log_lik, np.log(weights))
-    expected = softmax(log_lik + np.log(weights), axis=1)
-    np.testing.assert_allclose(np.exp(log_resp), expected, rtol=1e-9, atol=1e-300)
-    np.testing.assert_allclose(log_lik + np.log(weights), log_resp + log_marginal[:, None])
-
-
-@settings(max_examples=15, deadline=None)
-@given(seed=st.integers(0, 10**6), order=st.permutations(range(3)))
-def test_renaming_the_types_renames_the_result(seed, order):
-    """An exact M-step has one answer; the optimiser finds it to about 1e-5 in any order."""
-    order = list(order)
-    rankings = random_panel(seed, n_users=12)
-    policies = untrained(build_features(rankings, "columns"), 3, 0.5)
-    start = random_responsibilities(12, 3, seed)
-    plain = run_em(policies, rankings, start, EMConfig(max_iter=3, tolerance=0.0)).state
-    named = run_em(policies, rankings, start[:, order], EMConfig(max_iter=3, tolerance=0.0)).state
-    np.testing.assert_allclose(named.policies.theta, plain.policies.theta[order], atol=1e-3)
-    np.testing.assert_allclose(np.exp(named.log_resp), np.exp(plain.log_resp)[:, order], atol=1e-3)
-    assert named.objective == pytest.approx(plain.objective, abs=1e-4)
-
-
-def test_the_order_of_users_does_not_matter():
-    """Permuted users get permuted responsibilities; nothing else changes."""
-    ranks = planted_panel(120, 5, 2, seed=2)[0]
-    order = np.random.default_rng(0).permutation(120)
-    start = random_responsibilities(120, 2)
-    runs = []
-    for keep in (np.arange(120), order):
-        rankings = rankings_of(ranks[keep], users=keep)
-        policies = untrained(build_features(rankings, "items"), 2, 0.5)
-        runs.append(run_em(policies, rankings, start[keep], EMConfig(tolerance=1e-8)))
-    plain, permuted = (run.state for run in runs)
-    resp = np.exp(plain.log_resp)
-    np.testing.assert_allclose(np.exp(permuted.log_resp), resp[order], atol=1e-4)
-    assert permuted.objective == pytest.approx(plain.objective, abs=1e-6)
-
-
-def test_two_of_everybody_is_the_same_fit():
-    """Twice the users: twice the log-likelihood, the same theta, weights, responsibilities."""
-    ranks = planted_panel(120, 5, 2, seed=2)[0]
-    start = random_responsibilities(120, 2)
-    states = []
-    for times in (1, 2):
-        rankings = rankings_of(np.tile(ranks, (times, 1)))
-        policies = untrained(build_features(rankings, "items"), 2, 0.0)
-        config = EMConfig(tolerance=1e-8)
-        states.append(run_em(policies, rankings, np.tile(start, (times, 1)), config).state)
-    once, twice = states
-    assert twice.log_likelihood == pytest.approx(2 * once.log_likelihood, abs=1e-6)
-    np.testing.assert_allclose(twice.log_weights, once.log_weights, atol=1e-3)
-    np.testing.assert_allclose(twice.policies.theta, once.policies.theta, atol=1e-3)
-    np.testing.assert_allclose(np.exp(twice.log_resp[:120]), np.exp(once.log_resp), atol=1e-3)
-
-
-def test_a_user_without_rankings_gets_the_weights():
-    rankings = rankings_of(planted_panel(40, 4, 2, seed=2)[0])
-    rankings = rankings.select(rankings.user != 3)
-    state = started(rankings, 2, l2=1.0, n_steps=2)
-    np.testing.assert_allclose(state.log_resp[3], state.log_weights)
-
-
-def test_responsibilities_match_the_policies_they_are_stored_with():
-    """The final E-step: recomputing it from theta and weights alone changes nothing."""
-    rankings = rankings_of(planted_panel(150, 5, 2, seed=4)[0])
-    policies = untrained(build_features(rankings, "items"), 2, 0.0)
-    for config in (EMConfig(), EMConfig(max_iter=2), EMConfig(max_iter=5)):
-        state = run_em(policies, rankings, random_responsibilities(150, 2), config).state
-        log_lik = user_log_likelihoods(state.policies, rankings)
-        log_resp, log_marginal = e_step(log_lik, state.log_weights)
-        np.testing.assert_array_equal(state.log_resp, log_resp)
-        assert state.log_likelihood == log_marginal.sum()
-
-
 # Edges
 
 
@@ -549,24 +319,3 @@ def test_rankings_that_say_nothing_leave_the_reference():
     assert run.state.log_likelihood == pytest.approx(0.0, abs=1e-12)
     assert run.stop_reason is StopReason.CONVERGED
     np.testing.assert_array_equal(run.state.policies.theta, 0.0)
-
-
-# The gradient that the ascent follows
-
-
-@settings(max_examples=15, deadline=None)
-@given(seed=st.integers(0, 10**6), kind=st.sampled_from(["items", "columns"]))
-def test_the_observed_gradient_is_the_derivative(seed, kind):
-    """Central differences at a random point, with weights, ties and a prior."""
-    rankings = random_panel(seed)
-    policies = untrained(build_features(rankings, kind), 2, 0.3)
-    objective = ObservedObjective(policies, rankings)
-    point = np.random.default_rng(seed).normal(size=policies.theta.size + 2)
-    step = 1e-5 * np.eye(len(point))
-    numerical = [(objective(point + h)[0] - objective(point - h)[0]) / 2e-5 for h in step]
-    value, gradient = objective(point)
-    np.testing.assert_allclose(gradient, numerical, atol=1e-7)
-    there, log_weights = objective.split(point)
-    state = evaluate(there, rankings, log_weights)
-    assert -value * rankings.n_users == pytest.approx(state.objective)
-    assert objective.log_likelihood == pytest.approx(state.log_likelihood)

@@ -56,9 +56,9 @@ def test_the_worst_group_and_the_remedy_in_words():
     """130% (110 to 145) lies wholly above 30% (20 to 40), and 80% (70 to 90) wholly below it."""
     (found,) = of_kind(audit_of(YOUNG, OLD), "group")
     assert found.text == (
-        "Under pooled DPO, people with age 60+ (n = 62) lose 130% (95% interval 110 to 145%) of "
-        "what their own type's model would give them, the most of any age. Min-max consensus "
-        "brings this to 80% (95% interval 70 to 90%)."
+        "Under pooled DPO, people with age 60+ (n = 62) are worse off than with the "
+        "untuned model, at a regret share of 130% (95% interval 110 to 145%), the most of any age. "
+        "Min-max consensus brings this to 80% (95% interval 70 to 90%)."
     )
     assert (found.value, found.low, found.high, found.n) == (1.3, 1.1, 1.45, 62)
 
@@ -73,7 +73,7 @@ def test_most_of_any_is_not_said_where_a_runner_up_overlaps():
 def test_the_price_of_the_remedy_is_told():
     """18-29 goes from 30% (20 to 40) up to 80% (75 to 85)."""
     (found,) = of_kind(audit_of(YOUNG, OLD), "cost")
-    assert found.text.startswith("Min-max consensus has a price: people with age 18-29 (n = 70)")
+    assert found.text.startswith("Min-max consensus has a price: under it people with age 18-29 ")
     assert (found.value, found.low, found.high) == (0.8, 0.75, 0.85)
 
 
@@ -153,7 +153,7 @@ def test_nothing_is_said_of_types_with_next_to_no_users():
 
 
 def test_people_whose_group_is_not_known_are_not_compared():
-    unknown = group("not known", (3.0, 3.1, 3.2), (0.7, 0.8, 0.9))
+    unknown = replace(group("not known", (3.0, 3.1, 3.2), (0.7, 0.8, 0.9)), known=False)
     assert of_kind(audit_of(unknown, YOUNG), "group") == []
     found = worst_group(audit_of(unknown, YOUNG), "pooled")
     assert found is not None and found.value == "18-29"
@@ -215,3 +215,21 @@ def test_every_rule_has_a_name():
     assert rule_label("prevalence") == "Prevalence mixture"
     assert rule_label("type-12") == "Type 12 for all"
     assert rule_label("something new") == "something new"
+
+
+def test_beyond_all_there_is_to_lose_it_says_worse_off():
+    """60+ at 130% (110 to 145): surely above 100%; at 130% (90 to 145): not surely."""
+    (found,) = of_kind(audit_of(YOUNG, OLD), "group")
+    assert "are worse off than with the untuned model, at a regret share of 130%" in found.text
+    unsure = group("60+", (0.9, 1.3, 1.45), (0.7, 0.8, 0.85))
+    (found,) = of_kind(audit_of(YOUNG, unsure), "group")
+    assert "are no better off than with the untuned model" in found.text
+    (found,) = of_kind(audit_of(group("60+", (0.9, 1.0, 1.1), (0.1, 0.2, 0.3)), YOUNG), "group")
+    assert "lose 100% (95% interval 90 to 110%) of what their own type's model" in found.text
+
+
+def test_a_type_worse_off_under_anothers_model_is_called_so():
+    (found,) = of_kind(audit_of(), "type")
+    assert found.text.endswith(
+        "200% of its own model's gain: it is worse off than with the untuned model."
+    )

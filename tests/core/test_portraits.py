@@ -146,8 +146,8 @@ def test_portraits_count_people():
     assert (first.number, first.weight, second.number) == (1, 0.6, 2)
     assert (first.n_expected, second.n_expected) == pytest.approx((1.7, 1.3))
     assert (first.n_most_likely, second.n_most_likely) == (2, 1)
-    assert first.wishes[0] == ("prefers q0-a0", 0.5)
-    assert first.sets_apart[0] == ("prefers q0-a0", 0.5)
+    assert first.wishes[0] == ("prefers answer 0 to q0", 0.5)
+    assert first.sets_apart[0] == ("prefers answer 0 to q0", 0.5)
     assert first.pairs[0].preferred == "answer 0 to q0"
 
 

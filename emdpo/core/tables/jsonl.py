@@ -94,7 +94,11 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     return record
 
 
-_decoder = json.JSONDecoder(object_pairs_hook=_unique)
+def _refuse(name: str) -> object:
+    raise ValueError(f"not JSON: {name}; what is not known is null")
+
+
+_decoder = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse)
 
 
 def _nested(record: dict) -> tuple[int, int]:
