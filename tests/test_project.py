@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import shlex
 import tomllib
 from pathlib import Path
 
@@ -55,7 +56,7 @@ def test_commands_of_the_readme_exist():
     commands = re.findall(r"^ +\$ emdpo (.+?)(?: +#.*)?$", (ROOT / "README.md").read_text(), re.M)
     assert len(commands) >= 4
     for command in commands:
-        parser.parse_args(command.split())
+        parser.parse_args(shlex.split(command))
 
 
 def test_commands_of_make_exist():

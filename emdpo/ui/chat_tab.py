@@ -94,6 +94,7 @@ def _asking() -> tuple[gr.Textbox, gr.Button, gr.Button, gr.Button]:
     question = gr.Textbox(
         label="Your question",
         info=f"Everybody below answers it, each with its own memory of up to {MOST_TURNS} turns.",
+        placeholder="Ask anything; the model is small.",
         lines=2,
         max_lines=6,
         max_length=MOST_CHARACTERS,

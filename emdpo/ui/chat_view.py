@@ -82,7 +82,7 @@ def _card(cast: Cast, turn: Turn, position: int, name: str, partial: Partial) ->
     return (
         f'<article class="card voice{picked}{growing}" style="--type:{colour}">'
         f"<h3><i></i>{text(label)}{badge}</h3>"
-        f'<p class="said">{text(partial.text)}</p>{foot}</article>'
+        f'<p class="said">{text(partial.text.strip())}</p>{foot}</article>'
     )
 
 
@@ -139,7 +139,7 @@ def _verdict(cast: Cast, turn: Turn) -> str:
         return ""
     liked = policy_label(cast, turn.liked)
     if turn.guess is None:
-        return line(f"You picked the answer of {liked}.", "good")
+        return line(f"You picked: {liked}.", "good")
     if turn.guess == turn.liked:
-        return line(f"You picked the answer of {liked}, and guessed so.", "good")
-    return line(f"You picked the answer of {liked}; you guessed {policy_label(cast, turn.guess)}.")
+        return line(f"You picked: {liked}, and guessed so.", "good")
+    return line(f"You picked: {liked}. You guessed: {policy_label(cast, turn.guess)}.")
