@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from typing import TYPE_CHECKING, Protocol
 
@@ -12,10 +13,12 @@ from threadpoolctl import threadpool_limits
 from emdpo.adapters.saved import POOLED, AdapterOutcome, adapter_names, type_name
 from emdpo.core.errors import EmdpoError
 from emdpo.core.loglinear import untrained
+from emdpo.settings import ADAPTERS
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from emdpo.adapters.estimate import Estimate
     from emdpo.core.em import EMState, Monitor, StopTest
     from emdpo.core.loglinear import LogLinearPolicies
     from emdpo.core.rankings import Rankings
@@ -52,16 +55,38 @@ def adapter_trainer(config: FitConfig) -> Trainer:
         A library that only adapters need is not installed, or the base model cannot be had or
         does not carry these adapters; found out before any work.
     """
-    try:
+    with told_what_to_install():
         from emdpo.adapters.fitting import check_base, fit_adapters
+    check_base(config)
+    return fit_adapters
+
+
+def estimate(rankings: Rankings, config: FitConfig) -> Estimate:
+    """Return the time and the room that a fit of adapters will take on this machine.
+
+    Raises
+    ------
+    EmdpoError
+        Log-linear policies, which need no estimate; or as `fit`.
+    """
+    if config.policy != ADAPTERS:
+        raise EmdpoError(f"only policy {ADAPTERS} needs an estimate: log-linear fits take seconds")
+    with told_what_to_install():
+        from emdpo.adapters.estimate import estimate_fit
+    return estimate_fit(rankings.fitted(), config)
+
+
+@contextmanager
+def told_what_to_install() -> Iterator[None]:
+    """Turn a missing library into one line on how to get it."""
+    try:
+        yield
     except ImportError as error:
         if error.name is not None and error.name.split(".")[0] == "emdpo":
             raise
         raise EmdpoError(
             f'adapters need torch and its companions ({error}): pip install "emdpo[adapters]"'
         ) from None
-    check_base(config)
-    return fit_adapters
 
 
 def by_falling_weight(outcome: AdapterOutcome) -> AdapterOutcome:

@@ -132,6 +132,7 @@ class _AdapterFit:
         self.settings = config.adapters or AdapterConfig()
         watching.progress("loading", base_model=config.base_model or EMBEDDED)
         self.base = load_base_model(config.base_model or EMBEDDED)
+        self.card = base_model_card(self.base)  # before its parameters are joined by adapters
         lora = lora_config(self.base, self.settings)  # refuses what does not fit, before the work
         self.lora = lora_facts(lora.to_dict(), self.base)
         self.store = Store(work if keep else None)
@@ -140,7 +141,8 @@ class _AdapterFit:
         )
         watching.progress("tokenising", n_candidates=panel.n_candidates)
         self.tokens = self._tokens(work / "tokens")
-        self.adapted = attach(self.base, self._names(), self.settings, config.seed)
+        names = adapter_names_of(config.n_types, self.folds.cross_fitted)
+        self.adapted = attach(self.base, names, self.settings, config.seed)
         self.scorer = ResponseScorer(
             self.adapted,
             self.tokens,
@@ -152,13 +154,6 @@ class _AdapterFit:
             tell=self._teller("trunk"),
         )
         self.reference = self._reference()
-
-    def _names(self) -> list[str]:
-        n_types, crossed = self.config.n_types, self.folds.cross_fitted
-        names = [one.name for one in trainees(n_types, crossed)]
-        if crossed:
-            names += [one.name for one in trainees(n_types, crossed, final=True)]
-        return names
 
     def _teller(self, event: str) -> Told:
         """Return what tells of a stage, batch by batch."""
@@ -233,7 +228,7 @@ class _AdapterFit:
             n_iter=course.now.number,
             remaining_gain=course.remaining_gain,
             adapters=self._adapters(em, reason),
-            base_model=base_model_card(self.base),
+            base_model=self.card,
             warnings=self._warnings(),
             evidence=self._evidence(em, course),
         )
@@ -316,6 +311,14 @@ class _AdapterFit:
             "device": str(self.base.device),
             "dtype": str(self.base.dtype).removeprefix("torch."),
         }
+
+
+def adapter_names_of(n_types: int, cross_fitted: bool) -> list[str]:
+    """Return the names of all adapters that a fit trains."""
+    names = [one.name for one in trainees(n_types, cross_fitted)]
+    if cross_fitted:
+        names += [one.name for one in trainees(n_types, cross_fitted, final=True)]
+    return names
 
 
 def base_model_card(base: BaseModel) -> BaseModelCard:
