@@ -3,14 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from emdpo import files
+from emdpo.adapters.distilled import DISTILLED, FOLDER, distilled_folder
+from emdpo.adapters.saved import TENSORS, load_adapter
+from emdpo.adapting import told_what_to_install
 from emdpo.core.audit import KINDS, Audit, AuditConfig, audit_types
 from emdpo.core.errors import EmdpoError, RunError
+from emdpo.core.sampled_regret import SampledRegret, SamplingPlan
+from emdpo.settings import WRITES_NOTHING
 
 if TYPE_CHECKING:
     from emdpo.fitting import Fit
@@ -58,6 +64,67 @@ def audit(fit: Fit, groups: Sequence[str] | None = None, **settings: Any) -> Aud
     )
 
 
+def with_sampled(
+    result: Audit,
+    fit: Fit,
+    plan: SamplingPlan | None = None,
+    *,
+    run: str | Path | None = None,
+    **watching: Any,
+) -> Audit | None:
+    """Return an audit with regrets of answers drawn from the policies; None where it was stopped.
+
+    Parameters
+    ----------
+    result : Audit
+        Of `fit`.
+    fit : Fit
+        With adapters.
+    plan : SamplingPlan, optional
+        How many answers of how many prompts.
+    run : path, optional
+        The fit's folder: where it holds a distilled consensus, that is asked too.
+    **watching
+        base, should_stop and on_progress, as of `adapters.sampled.sampled_regret`.
+
+    Raises
+    ------
+    EmdpoError
+        The fit's policies are log-linear: they write nothing.
+    """
+    if fit.adapters is None:
+        raise EmdpoError(WRITES_NOTHING)
+    with told_what_to_install():
+        from emdpo.adapters.sampled import sampled_regret
+    folder = None if run is None else distilled_folder(Path(run))
+    sampled = sampled_regret(
+        fit,
+        result.weights,
+        plan,
+        distilled=None if folder is None else load_adapter(folder),
+        digest=None if folder is None else files.sha256(folder / TENSORS),
+        **watching,
+    )
+    return None if sampled is None else replace(result, sampled=sampled)
+
+
+def with_kept_sampled(result: Audit, run: str | Path) -> Audit:
+    """Return an audit with the sampled regrets that the run's last audit drew, if it has any.
+
+    They take long and stay true of the run, but not where its consensus was distilled anew since.
+    """
+    kept, folder = Path(run) / "audit" / "audit.json", Path(run) / "policy" / FOLDER / TENSORS
+    try:
+        told = files.read_json(kept).get("sampled")
+        sampled = None if told is None else SampledRegret.from_dict(told)
+        digest = files.sha256(folder) if files.exists(folder) else None
+    except RunError:
+        return result
+    if sampled is None or sampled.adapters.get(DISTILLED, digest) != digest:
+        return result
+    return replace(result, sampled=sampled)
+
+
 def save_audit(result: Audit, run: str | Path, page: str | None = None) -> Path:
     """Write audit/audit.json, its CSVs and, if given, report.html into a run folder.
 
@@ -73,12 +140,27 @@ def save_audit(result: Audit, run: str | Path, page: str | None = None) -> Path:
         files.write_csv(folder / "types.csv", type_table(result))
         files.write_csv(folder / "groups.csv", group_table(result))
         files.write_csv(folder / "regret_matrix.csv", matrix_table(result))
+        if result.sampled is None:
+            (folder / "sampled.csv").unlink(missing_ok=True)
+        else:
+            files.write_csv(folder / "sampled.csv", sampled_table(result.sampled))
         if page is not None:
             files.write_bytes(folder / "report.html", page.encode("utf-8", "replace"))
         files.write_json(folder / "audit.json", result.to_dict())
     except OSError as error:
         raise RunError(f"{folder}: cannot be written to ({error.strerror})") from None
     return folder
+
+
+def sampled_table(sampled: SampledRegret) -> pd.DataFrame:
+    """Return one row per rule, type and kind of regret, with its Monte-Carlo standard error."""
+    rows = (
+        (rule, f"type_{k + 1}", kind, float(value), float(sampled.standard_error[kind][rule][k]))
+        for kind, table in sampled.regret.items()
+        for rule, values in table.items()
+        for k, value in enumerate(values)
+    )
+    return pd.DataFrame(rows, columns=["rule", "type", "kind", "regret", "standard_error"])
 
 
 def type_table(result: Audit) -> pd.DataFrame:

@@ -1,4 +1,4 @@
-"""The command line: `emdpo check | fit | select | audit | chat | demo | app` (DESIGN section 5).
+"""The command line: `emdpo check | fit | select | audit | distil | chat | demo | app`.
 
 argparse rather than typer: `audit --json` takes a file or nothing, and a usage error must be one
 `error:` line with exit code 2. Both are plain argparse; each needs a trick with typer.
@@ -73,6 +73,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_fit(commands)
     _add_select(commands)
     _add_audit(commands)
+    _add_distil(commands)
     _add_chat(commands)
     _add_demo(commands)
     _add_app(commands)
@@ -152,6 +153,8 @@ def _add_select(commands: Any) -> None:
 
 
 def _add_audit(commands: Any) -> None:
+    from emdpo.core.sampled_regret import SamplingPlan
+
     parser = _command(commands, "audit", _audit, "Audit a run: regret by type and by group.")
     parser.add_argument("folder", metavar="RUN", help="a finished run folder")
     parser.add_argument("--groups", type=_names, metavar="A,B", help="attributes; all by default")
@@ -162,6 +165,30 @@ def _add_audit(commands: Any) -> None:
         "--json", nargs="?", const="-", metavar="FILE", help="write audit.json to FILE or print it"
     )
     parser.add_argument("--report", metavar="FILE.html", help="write a self-contained report")
+    plan = SamplingPlan()
+    parser.add_argument(
+        "--sampled", type=int, metavar="S", help="also judge S answers that each policy writes"
+    )
+    parser.add_argument(
+        "--prompts", type=int, default=plan.max_prompts, help="most prompts so answered"
+    )
+    parser.add_argument(
+        "--max-tokens", type=int, default=plan.max_tokens, help="such answers are cut there"
+    )
+
+
+def _add_distil(commands: Any) -> None:
+    from emdpo.adapters.distilled import DistilConfig
+
+    default = DistilConfig()
+    parser = _command(commands, "distil", _distil, "Distil a run's consensus into one adapter.")
+    parser.add_argument("folder", metavar="RUN", help="a finished run folder with adapters")
+    parser.add_argument("--epochs", type=int, default=default.epochs, help="most passes")
+    parser.add_argument(
+        "--sampled", type=int, default=default.sampled, metavar="N", help="answers drawn a prompt"
+    )
+    parser.add_argument("--seed", type=int, default=default.seed)
+    _add_json(parser)
 
 
 def _add_chat(commands: Any) -> None:
@@ -176,7 +203,7 @@ def _add_chat(commands: Any) -> None:
         dest="policy",
         required=True,
         metavar="NAME",
-        help="type-1, mixture, consensus, base",
+        help="type-1, mixture, consensus, distilled, base",
     )
     parser.add_argument("--max-tokens", type=int, default=default.max_tokens)
     parser.add_argument("--temperature", type=float, default=default.temperature)
@@ -319,12 +346,16 @@ def _progress(done: int, steps: int) -> None:
 
 
 def _audit(options: argparse.Namespace) -> int:
-    from emdpo.auditing import audit, save_audit
+    from emdpo.auditing import audit, save_audit, with_kept_sampled, with_sampled
+    from emdpo.core.sampled_regret import SamplingPlan
     from emdpo.files import write_bytes
     from emdpo.report import audit_page
     from emdpo.runs import load_fit
     from emdpo.telling import audit_text
 
+    plan = None
+    if options.sampled is not None:
+        plan = SamplingPlan(options.sampled, options.prompts, options.max_tokens, options.seed)
     found = load_fit(options.folder)
     result = audit(
         found,
@@ -333,6 +364,12 @@ def _audit(options: argparse.Namespace) -> int:
         n_bootstrap=options.bootstrap,
         seed=options.seed,
     )
+    if plan is None:
+        result = with_kept_sampled(result, options.folder)
+    else:
+        told = _stage if sys.stderr.isatty() else None
+        drawn = with_sampled(result, found, plan, run=options.folder, on_progress=told)
+        result = drawn or result  # nobody could stop it
     page = audit_page(result, found)
     save_audit(result, options.folder, page)
     if options.report:
@@ -345,6 +382,31 @@ def _audit(options: argparse.Namespace) -> int:
         _write(options.json, lambda path: write_bytes(path, text.encode("utf-8", "replace")))
     _say(audit_text(result, options.folder))
     return DONE
+
+
+def _distil(options: argparse.Namespace) -> int:
+    from emdpo.adapters.distilled import DistilConfig
+    from emdpo.distilling import distil_run
+    from emdpo.telling import distil_text
+
+    config = DistilConfig(epochs=options.epochs, sampled=options.sampled, seed=options.seed)
+    told = _stage if sys.stderr.isatty() else None
+    report = distil_run(options.folder, config, on_progress=told)
+    assert report is not None  # noqa: S101  # nobody could stop it
+    if options.json:
+        _print_json(dict(report))
+    else:
+        _say(distil_text(report, options.folder))
+    return DONE
+
+
+def _stage(event: str, **facts: Any) -> None:
+    """Say on the terminal's last line what goes on."""
+    about = f" {facts['policy']}" if "policy" in facts else ""
+    share = f" {facts['done']:.0%}" if "done" in facts else ""
+    end = "\n" if event == "epoch" else ""
+    sys.stderr.write(f"\r\x1b[K{event}{about}{share}{end}")
+    sys.stderr.flush()
 
 
 def _chat(options: argparse.Namespace) -> int:

@@ -23,6 +23,7 @@ from emdpo.core.findings import CAVEAT, findings, rule_label
 from emdpo.core.portraits import TypePortrait, type_portraits
 from emdpo.core.tastes import style_profile
 from emdpo.settings import flat_settings
+from emdpo.telling import sampled_note, sampled_rows
 
 if TYPE_CHECKING:
     from emdpo.core.audit import Audit
@@ -133,6 +134,7 @@ def _sections(audit: Audit, fit: Fit | None) -> Iterator[Part]:
     )
     yield from _findings(audit)
     yield from _rules(audit)
+    yield from _sampled(audit)
     yield from _groups(audit)
     if fit is not None:
         yield from _types(fit)
@@ -183,6 +185,14 @@ def _rules(audit: Audit) -> Iterator[Part]:
     if audit.n_types > 1:
         yield plots.regret_matrix_figure(audit)
         yield _details("Regret matrix (plain, nats)", matrix_table(audit))
+
+
+def _sampled(audit: Audit) -> Iterator[Part]:
+    if audit.sampled is None:
+        return
+    yield _heading("By the answers that policies write")
+    yield _paragraph(sampled_note(audit.sampled))
+    yield _table(sampled_rows(audit.sampled))
 
 
 def _groups(audit: Audit) -> Iterator[Part]:

@@ -46,7 +46,8 @@ _TABLES = ("rows", "rankings", "users", "prompts", "candidates")
 RUN_FILES = ("responsibilities.csv", "trace.csv", *(f"data/{name}.parquet" for name in _TABLES))
 """What `load_fit` reads beside fit.json and the policies."""
 
-AUDIT_FILES = ("audit.json", "types.csv", "groups.csv", "regret_matrix.csv", "report.html")
+_AUDIT_TABLES = ("types.csv", "groups.csv", "regret_matrix.csv", "sampled.csv")
+AUDIT_FILES = ("audit.json", *_AUDIT_TABLES, "report.html")
 """What an audit of the run writes into its folder `audit`."""
 
 

@@ -21,6 +21,12 @@ LOGLINEAR, ADAPTERS = "loglinear", "adapters"
 POLICY_KINDS = (LOGLINEAR, ADAPTERS)
 """Kinds of type policy that can be fitted: on features, or as LoRA on a language model."""
 
+WRITES_NOTHING = (
+    "the run's policies are log-linear and score answers without writing any: "
+    f"fit with --policy {ADAPTERS}"
+)
+"""Why they are refused where answers are to be written."""
+
 EMBEDDED = "embedded"
 """The base model that comes with emdpo."""
 

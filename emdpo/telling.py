@@ -3,19 +3,21 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from emdpo.cards import base_model_name, reading_note
 from emdpo.core.features import describe_preferences
-from emdpo.core.findings import worst_group
+from emdpo.core.findings import rule_label, worst_group
 from emdpo.core.item_texts import in_full
 
 if TYPE_CHECKING:
     from emdpo.core.audit import Audit
     from emdpo.core.identifiability import Theorem
+    from emdpo.core.sampled_regret import SampledRegret
     from emdpo.core.selection import Selection
     from emdpo.fitting import Fit
 
@@ -141,10 +143,69 @@ def audit_text(result: Audit, run: str | Path) -> str:
         "mixture minimises the worst plain regret and consensus the worst KL regret, in nats: by "
         "share another rule can look better"
     )
+    if result.sampled is not None:
+        table = sampled_rows(result.sampled).to_string(index=False)
+        lines += [sampled_note(result.sampled), table]
     if result.suppressed:
         few = result.config.min_group
         lines.append(f"{len(result.suppressed)} groups under {few} users are not shown")
     lines.append(f"audit folder: {Path(run) / 'audit'}")
+    return "\n".join(lines)
+
+
+def sampled_note(sampled: SampledRegret) -> str:
+    """Return what regrets of drawn answers are, how many answers stand behind them, and how sure.
+
+    They need not equal those over the answers listed, which leave out all else a policy can write.
+    """
+    return (
+        f"Regrets over all that the policies can write, from S = {sampled.n_samples} answers of "
+        f"each policy to n = {sampled.n_prompts} of {sampled.n_prompts_in_all} prompts, cut at "
+        f"{sampled.max_tokens} tokens (seed {sampled.seed}). In nats, raw, +/- one Monte-Carlo "
+        "standard error; the consensus is drawn token by token, as in a chat."
+    )
+
+
+def sampled_rows(sampled: SampledRegret) -> pd.DataFrame:
+    """Return a row per rule: KL and plain regret of each type, with standard errors, as text."""
+    names = {"kl": "KL", "plain": "plain"}
+    columns: dict[str, list[str]] = {"rule": [rule_label(rule) for rule in sampled.rules]}
+    n_types = len(next(iter(sampled.regret["kl"].values())))
+    for kind, name in names.items():
+        for k in range(n_types):
+            pairs = (
+                (sampled.regret[kind][rule][k], sampled.standard_error[kind][rule][k])
+                for rule in sampled.rules
+            )
+            columns[f"{name}, Type {k + 1}"] = [_with_error(*pair) for pair in pairs]
+    return pd.DataFrame(columns)
+
+
+def _with_error(value: float, error: float) -> str:
+    return f"{value:.3f} +/- {error:.3f}" if math.isfinite(error) else f"{value:.3f} +/- ?"
+
+
+def distil_text(report: Mapping[str, Any], run: str | Path) -> str:
+    """Return how near the distilled adapter comes, beside the other ways to the consensus."""
+    part = "held_out" if "held_out" in report["agreement"] else "all"
+    place = part.replace("_", " ")
+    lines = [
+        f"KL to the consensus over the answers listed, {place} prompts "
+        f"(n = {report['n_prompts'][part]}), and worst regret over types, in nats",
+        f"{'policy':<12}{'KL(cons||pi)':>14}{'KL(pi||cons)':>14}{'worst KL':>10}"
+        f"{'worst plain':>13}",
+    ]
+    for policy, near in report["agreement"][part].items():
+        worst = near["worst"]
+        lines.append(
+            f"{policy:<12}{near['kl']:>14.4f}{near['kl_reverse']:>14.4f}{worst['kl']:>10.4f}"
+            f"{worst['plain']:>13.4f}"
+        )
+    lines += [
+        f"started from {report['started_from']}; kept epoch {report['best_epoch']} of "
+        f"{len(report['losses']) - 1} ({report['stop_reason']}); rank {report['rank']}",
+        f"adapter folder: {Path(run) / 'policy' / 'consensus'}",
+    ]
     return "\n".join(lines)
 
 

@@ -335,7 +335,7 @@ class _Distilling:
             "n_types": self.fit.n_types,
             "weights": self.weights,
             "beta": self.beta,
-            "rank": self.adapted.model.peft_config[DISTILLED].r,
+            "rank": self.adapted.rank(DISTILLED),
             "config": self.config.to_dict(),
             **facts,
             "n_prompts": {name: len(part) for name, part in parts.items()},

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from emdpo.adapters.base_model import load_base_model
 from emdpo.adapters.lora import AdaptedModel, carry
 from emdpo.core.errors import EmdpoError, RunError
-from emdpo.settings import ADAPTERS, EMBEDDED
+from emdpo.settings import EMBEDDED, WRITES_NOTHING
 
 if TYPE_CHECKING:
     from emdpo.adapters.base_model import BaseModel
@@ -44,7 +44,7 @@ def model_of(
         The base model cannot be had.
     """
     if fit.adapters is None or fit.base_model is None:
-        raise EmdpoError(writes_nothing())
+        raise EmdpoError(WRITES_NOTHING)
     base = base or load_base_model(fit.config.base_model or EMBEDDED)
     if base.fingerprint != fit.base_model.fingerprint:
         raise RunError(
@@ -52,11 +52,3 @@ def model_of(
             f"(fingerprint {fit.base_model.fingerprint[:12]}, here {base.fingerprint[:12]})"
         )
     return carry(base, {**{name: fit.adapters[name] for name in names}, **(others or {})})
-
-
-def writes_nothing() -> str:
-    """Return why log-linear policies are refused where answers are written."""
-    return (
-        "the run's policies are log-linear and score answers without writing any: "
-        f"fit with --policy {ADAPTERS}"
-    )

@@ -60,6 +60,10 @@ class AdaptedModel:
         """Return the tensors of one adapter, in the model's order."""
         return self._parameters[name]
 
+    def rank(self, name: str) -> int:
+        """Return the rank of one adapter's updates."""
+        return self.model.peft_config[name].r  # type: ignore[attr-defined]
+
     @contextmanager
     def speaking(self, name: str | None, *, training: bool = False) -> Iterator[None]:
         """While open, the model is this adapter's policy; with None it is the reference."""

@@ -22,6 +22,7 @@ from emdpo.core.regret import (
     log_policies,
     prompt_regret,
 )
+from emdpo.core.sampled_regret import SampledRegret
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -109,6 +110,8 @@ class Audit:
     groups: tuple[GroupRegret, ...]
     suppressed: tuple[SuppressedGroup, ...]
     config: AuditConfig
+    sampled: SampledRegret | None = None
+    """The same regrets by answers drawn from the policies; None where none were drawn."""
 
     @property
     def n_types(self) -> int:
@@ -136,6 +139,7 @@ class Audit:
     def to_dict(self) -> dict[str, Any]:
         """Return audit.json (DESIGN section 5) as JSON values; null for what does not exist."""
         interval = self.regret_matrix_interval
+        drawn = {} if self.sampled is None else {"sampled": self.sampled.to_dict()}
         return plain(
             {
                 "n_users": self.n_users,
@@ -151,6 +155,7 @@ class Audit:
                 "groups": [vars(group) for group in self.groups],
                 "suppressed": [vars(group) for group in self.suppressed],
                 "config": vars(self.config),
+                **drawn,
             }
         )
 

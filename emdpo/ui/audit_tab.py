@@ -11,6 +11,7 @@ import gradio as gr
 
 from emdpo.ui.audit_view import findings_html, for_spreadsheets, group_rows, matrix_rows, type_rows
 from emdpo.ui.faults import one_line
+from emdpo.ui.markup import line
 from emdpo.ui.results import (
     fit_demo,
     missing,
@@ -48,6 +49,8 @@ class AuditTab:
     matrix: gr.Plot
     tradeoff: gr.Plot
     tables: list[gr.Dataframe]
+    drawn: list[Any]
+    """Regrets of drawn answers: the column that is shown where there are any, note and table."""
     downloads: list[gr.DownloadButton]
 
     @property
@@ -67,7 +70,7 @@ def build(place: Workplace, session: Session) -> None:
     with gr.Column(visible=False) as contents:
         tab = _lay_out()
     run_id = session.run_id
-    shown = [note, demo, contents, tab.findings, *tab.controls, *tab.figures]
+    shown = [note, demo, contents, tab.findings, *tab.controls, *tab.figures, *tab.drawn]
     made = session.milestone.change(partial(show, place), run_id, shown, **PRIVATE)
     made.then(
         partial(offer_downloads, place), run_id, tab.downloads, show_progress="hidden", **PRIVATE
@@ -99,8 +102,13 @@ def _lay_out() -> AuditTab:
         _table("Table: regret of each group, with interval and number of users"),
         _table("Table: plain regret of each type with each type's model"),
     ]
+    with gr.Column(visible=False) as sampled:
+        sampled_note = gr.HTML()
+        sampled_table = _table("Table: regret by the answers that policies write")
     downloads = [report, numbers, tables_zip]
-    return AuditTab(*controls, findings, by_rule, by_group, matrix, tradeoff, tables, downloads)
+    drawn = [sampled, sampled_note, sampled_table]
+    figures = (by_rule, by_group, matrix, tradeoff)
+    return AuditTab(*controls, findings, *figures, tables, drawn, downloads)
 
 
 def _controls() -> tuple[gr.Dropdown, gr.Radio, gr.CheckboxGroup]:
@@ -136,12 +144,12 @@ def _table(title: str) -> gr.Dataframe:
 def show(place: Workplace, run_id: str) -> list[Any]:
     """Return the audit of a run, or what is missing."""
     if message := missing(place, run_id):
-        return [*missing_view(message), *[gr.skip()] * 11]
+        return [*missing_view(message), *[gr.skip()] * 14]
     try:
         audit = place.audit(run_id)
         return [*present_view(), *_contents(audit)]
     except Exception as error:  # noqa: BLE001 - shown as one line
-        return [note_html(one_line(error), "error"), *[gr.skip()] * 13]
+        return [note_html(one_line(error), "error"), *[gr.skip()] * 16]
 
 
 def _contents(audit: Audit) -> list[Any]:
@@ -156,7 +164,17 @@ def _contents(audit: Audit) -> list[Any]:
         gr.Radio(value=next(iter(KINDS))),
         gr.CheckboxGroup(choices=[(rule_label(rule), rule) for rule in audit.rules], value=rules),
         *_figures(audit, first, "share", rules),
+        *_drawn(audit),
     ]
+
+
+def _drawn(audit: Audit) -> list[Any]:
+    from emdpo.telling import sampled_note, sampled_rows
+
+    if audit.sampled is None:
+        return [gr.Column(visible=False), gr.skip(), gr.skip()]
+    note = line(sampled_note(audit.sampled))
+    return [gr.Column(visible=True), note, sampled_rows(audit.sampled)]
 
 
 def show_choice(
@@ -205,7 +223,7 @@ def write_downloads(place: Workplace, run_id: str) -> list[Path]:
     """Return the paths of report.html, audit.json and a zip of the tables, written now."""
     import zipfile
 
-    from emdpo.auditing import group_table, matrix_table, type_table
+    from emdpo.auditing import group_table, matrix_table, sampled_table, type_table
     from emdpo.report import audit_page
 
     audit, folder = place.audit(run_id), place.downloads(run_id)
@@ -219,4 +237,6 @@ def write_downloads(place: Workplace, run_id: str) -> list[Path]:
     with zipfile.ZipFile(zipped, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, table in tables.items():
             archive.writestr(f"{name}.csv", for_spreadsheets(table(audit)).to_csv(index=False))
+        if audit.sampled is not None:
+            archive.writestr("sampled.csv", sampled_table(audit.sampled).to_csv(index=False))
     return [report, numbers, zipped]

@@ -123,10 +123,10 @@ class Workplace:
 
     def audit(self, run_id: str) -> Audit:
         """Return the audit of a run by every attribute, also written into its folder."""
-        from emdpo.auditing import audit, save_audit
+        from emdpo.auditing import audit, save_audit, with_kept_sampled
 
         def make(fit: Fit) -> Audit:
-            result = audit(fit)
+            result = with_kept_sampled(audit(fit), folder_of(self.home, run_id))
             save_audit(result, folder_of(self.home, run_id))
             return result
 
