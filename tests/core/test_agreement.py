@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emdpo.core.agreement import agreement, prompt_variance
 from emdpo.core.aggregation import kl_consensus
+from emdpo.core.agreement import agreement, prompt_variance
 from emdpo.core.regret import kl_regret, log_policies
 
 PROMPT = np.array([0, 1, 0, 1, 1])
