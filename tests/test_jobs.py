@@ -10,8 +10,10 @@ import time
 from pathlib import Path
 
 import pytest
+from processes import children_of, runs, until
 
 from emdpo.core.errors import EmdpoError, RunError
+from emdpo.core.workers import usable_cores
 from emdpo.demo import demo_file
 from emdpo.fitting import FitConfig
 from emdpo.jobs import JobInput, Jobs, JobState, folder_of, result_of
@@ -236,6 +238,21 @@ def test_a_choice_of_the_number_of_types_ends_with_a_selection(jobs):
     assert status.progress.steps[0] == status.progress.steps[1]
     held = json.loads(result_of(jobs.home, job_id).read_text())
     assert [row["n_types"] for row in held["table"]] == [1, 2]
+
+
+@pytest.mark.skipif(not Path("/proc/self/stat").exists(), reason="looks processes up in /proc")
+def test_stopping_a_choice_leaves_no_process_behind(jobs):
+    """Neither the child nor its workers, and nothing that complains of them."""
+    job_id = jobs.start_selection(DEMO, largest=6)
+    job = folder_of(jobs.home, job_id) / "job"
+    until((job / "process.json").exists)
+    child = json.loads((job / "process.json").read_text())["pid"]
+    until(lambda: len(children_of(child)) >= usable_cores() > 1 or usable_cores() == 1)
+    started = children_of(child)
+    jobs.stop(job_id)
+    assert wait(jobs, job_id, ended).state is JobState.STOPPED
+    until(lambda: not any(map(runs, [child, *started])))
+    assert (job / "stderr").read_text() == ""
 
 
 def write_events(path, *events):

@@ -7,7 +7,6 @@ import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import cache
 from typing import Any, TypeVar
 
 from joblib import Parallel, cpu_count, delayed, parallel_config
@@ -38,11 +37,9 @@ def results(
     if n_workers < 2:
         yield from (_done(work, position, task) for position, task in enumerate(tasks))
         return
-    calls = (
-        delayed(_in_worker)(os.getpid(), work, position, task)
-        for position, task in enumerate(tasks)
-    )
+    calls = (delayed(_done)(work, position, task) for position, task in enumerate(tasks))
     settings: dict[str, Any] = {"inner_max_num_threads": 1, "idle_worker_timeout": IDLE_SECONDS}
+    settings |= {"initializer": _end_with, "initargs": (os.getpid(),)}
     with _quiet_trackers(), parallel_config("loky", **settings):
         parallel: Any = Parallel(n_workers, return_as="generator_unordered")
         yield from parallel(calls)
@@ -68,16 +65,8 @@ def _done(work: Callable[[Task], Result], position: int, task: Task) -> tuple[in
         return position, work(task)
 
 
-def _in_worker(
-    parent: int, work: Callable[[Task], Result], position: int, task: Task
-) -> tuple[int, Result]:
-    _end_with(parent)
-    return _done(work, position, task)
-
-
-@cache
 def _end_with(parent: int) -> None:
-    """End this process soon after its parent, even one that was killed."""
+    """End this process, a worker that begins, soon after its parent, even one that is killed."""
 
     def watch() -> None:
         while os.getppid() == parent:

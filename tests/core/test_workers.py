@@ -6,11 +6,11 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+from processes import children_of, runs, until
 
 from emdpo.core.workers import results
 
@@ -46,34 +46,6 @@ def test_the_environment_is_left_as_it_was(monkeypatch):
             monkeypatch.setenv("PYTHONWARNINGS", before)
         list(results(abs, range(2), 2))
         assert os.environ.get("PYTHONWARNINGS") == before
-
-
-def children_of(pid):
-    """Return the processes whose parent this is, by /proc."""
-    found = []
-    for stat in Path("/proc").glob("[0-9]*/stat"):
-        try:
-            fields = stat.read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        if int(fields[1]) == pid:
-            found.append(int(stat.parent.name))
-    return found
-
-
-def runs(pid):
-    try:
-        state = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return False
-    return state not in "ZX"
-
-
-def until(condition, seconds=60):
-    limit = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < limit
-        time.sleep(0.05)
 
 
 BUSY = """
