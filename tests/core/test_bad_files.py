@@ -204,6 +204,10 @@ def test_names_cannot_break_the_line(tmp_path):
 def test_what_is_no_json_is_no_blank_rank(name, tmp_path):
     """Python's own writer makes NaN of a missing number; a rank that is not known is null."""
     path = tmp_path / "bad.jsonl"
-    path.write_text(jsonl(record()) + jsonl(record(rank=1)).replace("1", name, 1))
-    with pytest.raises(DataError, match=f"not JSON: {name}; what is not known is null"):
+    path.write_text(jsonl(record()) + jsonl(record(rank=float(name))))
+    with pytest.raises(DataError, match=f"not JSON: {name}; what is not known is null") as caught:
+        load(path)
+    assert caught.value.column == "rank"
+    path.write_text('{"tags": [' + name + "]}\n")
+    with pytest.raises(DataError, match=f"not JSON: {name}"):
         load(path)

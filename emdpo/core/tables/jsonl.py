@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import math
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -44,6 +45,9 @@ def read_jsonl(path: Path) -> RawTable:
             continue
         try:
             record, found = _parse(line)
+        except _Constant as error:
+            column = _column_of_constant(line)
+            raise DataError(str(error), file=file, row=number, column=column) from None
         except ValueError as error:
             raise DataError(str(error), file=file, row=number) from None
         n_items += found
@@ -94,8 +98,19 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     return record
 
 
+class _Constant(ValueError):
+    """NaN or an infinity, which Python's own writer writes and JSON does not have."""
+
+
 def _refuse(name: str) -> object:
-    raise ValueError(f"not JSON: {name}; what is not known is null")
+    raise _Constant(f"not JSON: {name}; what is not known is null")
+
+
+def _column_of_constant(line: bytes) -> str | None:
+    """Return the first key whose value is no finite number; None where it lies deeper."""
+    values = json.loads(line).items()
+    found = (key for key, v in values if isinstance(v, float) and not math.isfinite(v))
+    return next(found, None)
 
 
 _decoder = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse)
