@@ -212,10 +212,11 @@ def test_one_user_is_looked_up_and_explained(place, demo_run):
 
 def test_the_audit_has_findings_figures_and_tables(place, demo_run):
     shown = audit_tab.show(place, demo_run[1])
-    assert len(shown) == 14 and "finding" in shown[3]
+    assert len(shown) == 17 and "finding" in shown[3]
     rules = shown[6]
     assert rules.value == ["pooled", "consensus"]
-    share, groups, matrix = shown[-3:]
+    share, groups, matrix, drawn = shown[-6:-2]
+    assert not drawn.visible
     assert "%" in share.iloc[0, 1] and len(groups) and len(matrix) == 3
 
 
