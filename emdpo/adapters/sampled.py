@@ -68,21 +68,13 @@ def sampled_regret(
     plan : SamplingPlan, optional
     distilled : Adapter, optional
         The consensus as one adapter, asked beside the rules; `digest` is its SHA-256.
-    base : BaseModel, optional
-        The fit's base model, if it is loaded already and carries no adapters.
-    should_stop
-        Asked before every token and every scoring pass.
-    on_progress : callable, optional
-        Called as on_progress(event, **facts) with `loading`, `drawing` and `scoring`.
+    base, should_stop, on_progress
+        As of `distil`; the events are `loading`, `drawing` and `scoring`.
 
     Raises
     ------
     EmdpoError
-        The fit's policies are log-linear.
-    RunError
-        Another base model than that of the fit.
-    ModelError
-        The base model cannot be had.
+        As `distil`.
 
     Notes
     -----
@@ -107,8 +99,7 @@ def sampled_regret(
         if tokens is None:
             return None
         prompts = np.unique(tokens.candidate_prompt[np.unique(fit.rankings.candidate)])
-        rng = np.random.default_rng([plan.seed, PROMPTS])
-        asked = np.sort(rng.permutation(prompts)[: plan.max_prompts])
+        asked = prompts_asked(prompts, plan)
         room = adapted.base.max_length - int(tokens.prompt_lengths[asked].max())
         plan = replace(plan, max_tokens=max(1, min(plan.max_tokens, room)))
         speakers = voices(weights, adapted.names)
@@ -132,6 +123,12 @@ def sampled_regret(
 
 def _say_nothing(*_args: object, **_facts: object) -> None:
     """Nobody asked to be told."""
+
+
+def prompts_asked(prompts: NDArray[np.int64], plan: SamplingPlan) -> NDArray[np.int64]:
+    """Return the prompts to answer, sorted: all, or as many at random as the plan allows."""
+    rng = np.random.default_rng([plan.seed, PROMPTS])
+    return np.sort(rng.permutation(prompts)[: plan.max_prompts])
 
 
 def rules_asked(

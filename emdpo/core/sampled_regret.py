@@ -128,7 +128,7 @@ def mean_and_error(values: Floats, shares: Floats, n_prompts_in_all: int) -> tup
     Notes
     -----
     Two-stage sampling with draws from infinitely many at the second stage (Cochran 1977, Sampling
-    Techniques, section 10.3): (1 - P / all) s^2 / P between prompts + (P / all) mean(u) / P within,
+    Techniques, chapter 10): (1 - P / all) s^2 / P between prompts + (P / all) mean(u) / P within,
     u being the variance of one prompt's estimate. With one prompt of many there is none: nan. Each
     voice is a stratum: a mixture needs no answers of its own.
 
