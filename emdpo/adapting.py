@@ -18,7 +18,7 @@ from emdpo.settings import ADAPTERS
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from emdpo.adapters.estimate import Estimate
+    from emdpo.adapters.estimated import Estimate
     from emdpo.core.em import EMState, Monitor, StopTest
     from emdpo.core.loglinear import LogLinearPolicies
     from emdpo.core.rankings import Rankings

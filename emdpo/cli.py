@@ -23,6 +23,7 @@ from emdpo.core.json_values import plain, visible
 if TYPE_CHECKING:
     from emdpo.core.rankings import Rankings
     from emdpo.fitting import Fit
+    from emdpo.settings import FitConfig
 
 DONE, FAILED, BAD_INPUT = 0, 1, 2
 
@@ -140,6 +141,9 @@ def _add_fit(commands: Any) -> None:
     _add_fitting(parser)
     parser.add_argument("--resume", action="store_true", help="go on with an interrupted fit")
     parser.add_argument("--force", action="store_true", help="fit even what cannot be identified")
+    parser.add_argument(
+        "--estimate", action="store_true", help="only say what fitting adapters will take here"
+    )
     _add_json(parser)
 
 
@@ -282,11 +286,11 @@ def _load(options: argparse.Namespace) -> Rankings:
     return load(options.file, users=options.users)
 
 
-def _fit(options: argparse.Namespace) -> int:
-    from emdpo.resuming import fit_in_folder, is_finished
+def fit_config(options: argparse.Namespace) -> FitConfig:
+    """Return the settings that the options of `emdpo fit` hold."""
     from emdpo.settings import FitConfig, adapter_config
 
-    config = FitConfig(
+    return FitConfig(
         n_types=options.types,
         policy=options.policy,
         base_model=options.base_model,
@@ -298,12 +302,32 @@ def _fit(options: argparse.Namespace) -> int:
         max_iter=options.max_iter,
         seed=options.seed,
     )
+
+
+def _fit(options: argparse.Namespace) -> int:
+    from emdpo.resuming import fit_in_folder, is_finished
+
+    config = fit_config(options)
+    if options.estimate:
+        return _estimate(options, config)
     run = Path(options.out)
     already = options.resume and is_finished(run)
     found = fit_in_folder(_load(options), config, run, resume=options.resume, force=options.force)
     if already and not options.json:
         _say(f"{run} is finished already; nothing to do")
     return _tell_fit(found, run, options.json)
+
+
+def _estimate(options: argparse.Namespace, config: FitConfig) -> int:
+    from emdpo.adapting import estimate
+    from emdpo.telling import estimate_text
+
+    found = estimate(_load(options), config)
+    if options.json:
+        _print_json(found.to_dict())
+    else:
+        _say(estimate_text(found))
+    return DONE
 
 
 def _tell_fit(found: Fit, run: Path, as_json: bool) -> int:

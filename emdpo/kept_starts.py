@@ -61,17 +61,18 @@ def save_restart(state: Path, restart: int, outcome: LogLinearRun) -> None:
     _keep(state / f"restart-{restart:04d}.json", value)
 
 
-def checkpoint_writer(state: Path) -> Callable[[int, LogLinearCheckpoint], None]:
+def checkpoint_writer(state: Path) -> Callable[[int, LogLinearCheckpoint], bool]:
     """Return what keeps the checkpoint of the start under way, a new one every second at most.
 
-    Without responsibilities, which an E-step at the checkpoint gives back bit for bit.
+    It returns whether it kept one. Responsibilities are left out: an E-step at the checkpoint gives
+    them back bit for bit.
     """
     written = time.monotonic()
 
-    def write(restart: int, checkpoint: LogLinearCheckpoint) -> None:
+    def write(restart: int, checkpoint: LogLinearCheckpoint) -> bool:
         nonlocal written
         if time.monotonic() - written < SECONDS_BETWEEN_CHECKPOINTS:
-            return
+            return False
         value = {
             "restart": restart,
             "theta": checkpoint.state.policies.theta.tolist(),
@@ -82,6 +83,7 @@ def checkpoint_writer(state: Path) -> Callable[[int, LogLinearCheckpoint], None]
         }
         _keep(state / _CHECKPOINT, value)
         written = time.monotonic()
+        return True
 
     return write
 

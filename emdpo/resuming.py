@@ -20,7 +20,7 @@ from emdpo import files
 from emdpo.core.em import StopReason, TraceRow
 from emdpo.core.errors import EmdpoError, RunError
 from emdpo.core.features import build_features
-from emdpo.core.mixture import LogLinearRun
+from emdpo.core.mixture import LogLinearCheckpoint, LogLinearRun
 from emdpo.core.rankings import Rankings
 from emdpo.fitting import Fit, data_fingerprint, fit, fitted_panel
 from emdpo.kept_starts import (
@@ -300,6 +300,11 @@ def _fit(
         reason = outcome.stop_reason.value
         log.write("restart", restart=restart, log_likelihood=likelihood, stop_reason=reason)
 
+    keep = checkpoint_writer(run / STATE)
+
+    def on_checkpoint(restart: int, checkpoint: LogLinearCheckpoint) -> None:
+        limit.gained = keep(restart, checkpoint) or limit.gained
+
     def on_progress(event: str, **facts: Any) -> None:
         limit.gained = limit.gained or "done" in facts
         log.write(event, **facts)
@@ -320,7 +325,7 @@ def _fit(
             finished=finished,
             on_finished=on_finished,
             under_way=under_way,
-            on_checkpoint=checkpoint_writer(run / STATE),
+            on_checkpoint=on_checkpoint,
             feature_set=features,
             folder=run / STATE / ADAPTER_STATE,
             on_progress=on_progress,

@@ -15,6 +15,7 @@ from emdpo.core.findings import rule_label, worst_group
 from emdpo.core.item_texts import in_full
 
 if TYPE_CHECKING:
+    from emdpo.adapters.estimated import Estimate
     from emdpo.core.audit import Audit
     from emdpo.core.identifiability import Theorem
     from emdpo.core.sampled_regret import SampledRegret
@@ -48,6 +49,35 @@ def fit_text(fit: Fit, run: Path) -> str:
     )
     lines += [*_certainty(fit), f"run folder: {run}"]
     return "\n".join(lines)
+
+
+def estimate_text(estimate: Estimate) -> str:
+    """Return in one sentence what a fit of adapters will take."""
+    least, most = duration(estimate.seconds_low), duration(estimate.seconds_high)
+    time = f"about {most}" if least == most else f"{least} to {most}"
+    return (
+        f"Expect {time} on this machine ({estimate.device}): up to {estimate.rounds} rounds of "
+        f"{estimate.n_adapters} adapters over {estimate.n_tokens:,} tokens, at "
+        f"{estimate.tokens_per_second:,.0f} tokens a second; {_size(estimate.memory_bytes)} of "
+        f"memory and {_size(estimate.disk_bytes)} of disk while it runs."
+    )
+
+
+def duration(seconds: float) -> str:
+    """Return a time in the unit that people would use.
+
+    >>> [duration(s) for s in (5, 89, 150, 5400, 200_000)]
+    ['5 s', '89 s', '2 min', '1.5 h', '2.3 days']
+    """
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    if seconds < 5400:
+        return f"{seconds / 60:.0f} min"
+    return f"{seconds / 3600:.1f} h" if seconds < 172_800 else f"{seconds / 86_400:.1f} days"
+
+
+def _size(n_bytes: int) -> str:
+    return f"{n_bytes / 2**30:.1f} GB" if n_bytes >= 2**29 else f"{n_bytes / 2**20:.0f} MB"
 
 
 def _adapters(fit: Fit) -> list[str]:

@@ -7,16 +7,17 @@ what it needs a token is then multiplied by the tokens that the rounds will take
 from __future__ import annotations
 
 import time
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
 
 from emdpo.adapters.base_model import BaseModel, load_base_model
 from emdpo.adapters.config import AdapterConfig
+from emdpo.adapters.estimated import Estimate
 from emdpo.adapters.fitting import FOLDS_STREAM, adapter_names_of, check_base
 from emdpo.adapters.folds import Folds, plan_folds
 from emdpo.adapters.lora import attach
@@ -48,34 +49,6 @@ STATES = 4
 
 FLOAT, TOKEN = 4, 4
 """Bytes of an adapter's number; of a token on disk."""
-
-
-@dataclass(frozen=True)
-class Estimate:
-    """What a fit of adapters will take, from a probe on this machine."""
-
-    seconds_low: float
-    """If it converges as soon as it can, at the probe's fastest step."""
-    seconds_high: float
-    """With every round allowed, at the probe's slowest step."""
-    memory_bytes: int
-    """Most memory at once: of the GPU where there is one, of the process otherwise."""
-    disk_bytes: int
-    """While the fit runs; most of it is freed at its end."""
-    n_tokens: int
-    """Of all prompts and responses, packed."""
-    tokens_per_second: float
-    """Of training."""
-    n_adapters: int
-    """Trained in each round."""
-    rounds: int
-    """Most rounds."""
-    device: str
-    """cpu, or the GPU's name."""
-
-    def to_dict(self) -> dict[str, Any]:
-        """Return the estimate as JSON values."""
-        return asdict(self)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,9 @@ from emdpo.core.errors import RunError
 _OPTIONS = {"n_types": "types", "max_iter": "max-iter", "base_model": "base-model"}
 """Settings whose command line option is not their name."""
 
+_PROGRAMS = {"selection": "emdpo.jobs.selection", "estimate": "emdpo.jobs.estimation"}
+"""What runs the kinds of job that are no fit."""
+
 
 def child_command(folder: Path) -> list[str]:
     """Return the command line of a job, from its job.json and its copies of the input files."""
@@ -25,7 +28,7 @@ def child_command(folder: Path) -> list[str]:
     if about["kind"] == "fit":  # --resume also begins what was never begun
         command += ["emdpo", "fit", str(rankings), "--resume"]
     else:
-        command += ["emdpo.jobs.selection", str(rankings)]
+        command += [_PROGRAMS[about["kind"]], str(rankings)]
     command += ["--out", str(folder)]
     command += [] if users is None else ["--users", str(users)]
     return command + _options(about["config"])

@@ -21,7 +21,7 @@ from emdpo.jobs.children import is_alive
 from emdpo.jobs.progress import Progress
 from emdpo.resuming import STOP
 
-FIT, SELECTION, UPLOAD = "fit", "selection", "upload"
+FIT, SELECTION, ESTIMATE, UPLOAD = "fit", "selection", "estimate", "upload"
 """Kinds of job; an upload is a finished run that came as a bundle."""
 
 _ID = re.compile(r"[A-Za-z0-9_-]{22}")
@@ -49,7 +49,7 @@ class JobStatus:
 
     job_id: str
     kind: str
-    """fit, selection or upload."""
+    """fit, selection, estimate or upload."""
     name: str
     """Of the data."""
     config: dict[str, Any]
@@ -103,7 +103,7 @@ def write_end(folder: Path, exit_code: int | None, *, stopped: bool) -> None:
 
 
 def result_of(home: Path, job_id: str) -> Path:
-    """Return fit.json (or selection.json) of a job; RunError where it has none."""
+    """Return fit.json (selection.json, estimate.json) of a job; RunError where it has none."""
     folder = folder_of(home, job_id)
     if is_alive(folder):
         raise RunError("this run has not ended yet")
@@ -116,7 +116,7 @@ def result_of(home: Path, job_id: str) -> Path:
 
 def result_file(folder: Path, kind: str) -> Path | None:
     """Return the file that a job of this kind writes last, None where it is not there."""
-    path = folder / ("selection.json" if kind == SELECTION else "fit.json")
+    path = folder / {SELECTION: "selection.json", ESTIMATE: "estimate.json"}.get(kind, "fit.json")
     return path if path.exists() else None
 
 

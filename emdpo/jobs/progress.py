@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import threading
-from collections import OrderedDict
+from collections import OrderedDict, deque
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -17,6 +17,13 @@ if TYPE_CHECKING:
 
 TRAINING = ("loading", "tokenising", "trunk", "reference", "step", "scoring", "round")
 """Events of the training of adapters."""
+
+TRAINED, SCORED = 0.75, 0.25
+"""Shares of a round's time that its steps and its scoring take, about: a backward pass costs two
+forward ones."""
+
+RECENT = 40
+"""Batches that the present speed is taken over."""
 
 READERS_KEPT = 64
 """Logs whose read positions are remembered; the longest unused is read again from its start."""
@@ -35,8 +42,14 @@ class Progress:
     steps: tuple[int, int] | None
     """Fits done and in all, of a choice of the number of types; None for a fit."""
     training: dict[str, Any] | None
-    """The last event of the training of adapters, one of TRAINING; None before it. `step` has
-    round, rounds and done, the share of the round in [0, 1]."""
+    """The last event of the training of adapters, one of TRAINING; None before it. `step` and
+    `scoring` have round, rounds and done, the share of the round's steps or scores in [0, 1]."""
+    rounds: tuple[dict[str, Any], ...]
+    """Events `round` of adapters, the start included: round, guard, pooled_guard, n_guard."""
+    tokens_per_second: float | None
+    """At which adapters are trained or scored now; None before."""
+    seconds_left: float | None
+    """Until the last round allowed, at the speed so far; None where it cannot be told."""
     ended: dict[str, Any] | None
     """The event `finished` or `failed`; None while the job runs."""
 
@@ -55,6 +68,57 @@ class Progress:
 
 
 @dataclass
+class Pace:
+    """How fast adapters are trained since the fit began or went on."""
+
+    _recent: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=RECENT))
+    """Time and tokens of the last batches."""
+    _first: tuple[float, float] | None = None
+    """Time and rounds done when they were first told."""
+    _last: tuple[float, float, float] = (0.0, 0.0, 0.0)
+    """Time, rounds done, rounds allowed."""
+
+    def take(self, event: dict[str, Any]) -> None:
+        """Take note of an event of the training."""
+        if event.get("n_tokens"):
+            self._recent.append((event["time"], event["n_tokens"]))
+        if event["event"] in ("step", "scoring") and "done" in event:
+            done = rounds_done(event)
+            self._first = self._first or (event["time"], done)
+            self._last = (event["time"], done, float(event["rounds"]))
+
+    @property
+    def tokens_per_second(self) -> float | None:
+        """Of the last batches; None before there are two."""
+        if len(self._recent) < 2 or self._recent[-1][0] <= self._recent[0][0]:
+            return None
+        tokens = sum(tokens for _, tokens in self._recent) - self._recent[0][1]
+        return tokens / (self._recent[-1][0] - self._recent[0][0])
+
+    @property
+    def seconds_left(self) -> float | None:
+        """If all rounds that are allowed are needed."""
+        if self._first is None:
+            return None
+        (began, done_then), (now, done, rounds) = self._first, self._last
+        if done <= done_then:
+            return None
+        return max(rounds - done, 0.0) * (now - began) / (done - done_then)
+
+
+def rounds_done(event: dict[str, Any]) -> float:
+    """Return how many rounds of adapters are done at an event of their training."""
+    before, share = event.get("round", 0) - 1, min(event.get("done", 0.0), 1.0)
+    match event["event"]:
+        case "step":
+            return before + TRAINED * share
+        case "scoring":
+            return before + TRAINED + SCORED * share
+        case _:
+            return max(before + 1.0, 0.0)
+
+
+@dataclass
 class ProgressReader:
     """Reads what was appended to one log since the last look."""
 
@@ -65,6 +129,8 @@ class ProgressReader:
     _done: set[int] = field(default_factory=set)
     _steps: tuple[int, int] | None = None
     _training: dict[str, Any] | None = None
+    _rounds: dict[int, dict[str, Any]] = field(default_factory=dict)
+    _pace: Pace = field(default_factory=lambda: Pace())
     _ended: dict[str, Any] | None = None
 
     def read(self) -> Progress:
@@ -81,6 +147,9 @@ class ProgressReader:
             restarts_done=len(self._done),
             steps=self._steps,
             training=self._training,
+            rounds=tuple(self._rounds.values()),
+            tokens_per_second=self._pace.tokens_per_second,
+            seconds_left=self._pace.seconds_left,
             ended=self._ended,
         )
 
@@ -99,6 +168,7 @@ class ProgressReader:
         match event["event"]:
             case "started":  # also when an interrupted fit goes on: only ended starts stand
                 self._started, self._training, self._ended = event, None, None
+                self._pace = Pace()
                 self._iterations = {r: self._iterations[r] for r in sorted(self._done)}
             case "iteration":
                 if event["iteration"] == 0:
@@ -111,6 +181,9 @@ class ProgressReader:
                 self._steps = (event["done"], event["steps"])
             case name if name in TRAINING:
                 self._training = event
+                self._pace.take(event)
+                if name == "round":
+                    self._rounds[event["round"]] = event
             case "finished" | "failed":
                 self._ended = event
 

@@ -20,6 +20,7 @@ from emdpo import files
 from emdpo.core.errors import EmdpoError, RunError
 from emdpo.jobs.children import is_alive, spawn
 from emdpo.jobs.folder import (
+    ESTIMATE,
     FIT,
     SELECTION,
     UPLOAD,
@@ -85,6 +86,10 @@ class Jobs:
     def start_selection(self, data: JobInput, **settings: Any) -> str:
         """Queue a choice of the number of types and return its id; options of `selection`."""
         return self._start(SELECTION, data, settings)
+
+    def start_estimate(self, data: JobInput, config: FitConfig) -> str:
+        """Queue an estimate of what a fit of adapters will take, and return its id."""
+        return self._start(ESTIMATE, data, config.to_dict())
 
     def add_upload(self, folder: Path, name: str, config: dict[str, Any]) -> str:
         """Take in (move) a finished run folder and return its id."""

@@ -15,6 +15,7 @@ from emdpo.plots.auditing import (
 from emdpo.plots.fitting import (
     data_figure,
     data_table,
+    rounds_figure,
     selection_figure,
     trace_figure,
     weights_figure,
@@ -46,6 +47,7 @@ __all__ = [
     "posterior_figure",
     "regret_by_rule_figure",
     "regret_matrix_figure",
+    "rounds_figure",
     "selection_figure",
     "style_figure",
     "style_table",

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
@@ -74,16 +74,19 @@ def _best(starts: dict[int, tuple[list[int], list[float], np.ndarray]]) -> int:
     return max(as_good, key=lambda start: len(starts[start][0]))
 
 
-def trace_figure(trace: Trace) -> go.Figure:
-    """Return the log-likelihood by iteration, one line a start, the best one highlighted."""
+def trace_figure(trace: Trace, step: str = "iteration") -> go.Figure:
+    """Return the log-likelihood by iteration, one line a start, the best one highlighted.
+
+    `step` is what an iteration is called: adapters have rounds, and no starts of their own.
+    """
     starts = _starts(trace)
-    figure = question_figure(
-        "Has the fit settled?",
-        "Each line is one start (n = "
-        f"{len(starts)}); it should rise and flatten. Higher is better; thick: the best start, "
-        "or the longest of equally good ones.",
-        height=300,
+    lines = (
+        f"Each line is one start (n = {len(starts)}); it should rise and flatten. Higher is "
+        "better; thick: the best start, or the longest of equally good ones."
     )
+    if step != "iteration":
+        lines = f"Of the rankings fitted, by {step}; it should rise and flatten. Higher is better."
+    figure = question_figure("Has the fit settled?", lines, height=300)
     if not starts:
         return figure
     best = _best(starts)
@@ -98,23 +101,56 @@ def trace_figure(trace: Trace) -> go.Figure:
             marker={"size": 7},
             name=f"best start ({start + 1})" if bold else "other starts",
             legendgroup="best" if bold else "other",
-            showlegend=bold or place == 0,
-            hovertemplate=f"start {start + 1}, iteration %{{x}}: %{{y:,.2f}}<extra></extra>",
+            showlegend=step == "iteration" and (bold or place == 0),
+            hovertemplate=f"start {start + 1}, {step} %{{x}}: %{{y:,.2f}}<extra></extra>",
         )
-    figure.update_xaxes(title_text="iteration", rangemode="tozero")
+    figure.update_xaxes(title_text=step, rangemode="tozero")
     figure.update_yaxes(title_text="log-likelihood (nats)", tickformat=",.6~g")
     return figure
 
 
-def weights_figure(trace: Trace, start: int | None = None) -> go.Figure:
+def rounds_figure(rounds: Sequence[Mapping[str, Any]]) -> go.Figure:
+    """Return the log-likelihood of rankings that no adapter saw, by round, in nats a ranking.
+
+    `rounds` are JSON facts as in `Fit.evidence["rounds"]`, with the number of rankings `n_guard`.
+    """
+    n_guard = max((row["n_guard"] for row in rounds), default=0)
+    figure = question_figure(
+        "Does it predict unseen rankings?",
+        f"Log-likelihood of rankings that no adapter learnt (n = {n_guard:,}); it should rise. "
+        "The best round is kept.",
+        height=300,
+    )
+    names = {"guard": "a model per type", "pooled_guard": "one model for everybody"}
+    for place, (key, name) in enumerate(names.items()):
+        told = [(row["round"], row[key] / n_guard) for row in rounds if row.get(key) is not None]
+        if not told:
+            continue
+        figure.add_scatter(
+            x=[number for number, _ in told],
+            y=[value for _, value in told],
+            mode="lines+markers",
+            line={"width": 3.5 if place == 0 else 1.5, "color": (TYPE_COLOURS[0], INK)[place]},
+            marker={"size": 7, "symbol": ("circle", "diamond")[place]},
+            name=name,
+            hovertemplate=f"{name}, round %{{x}}: %{{y:.4f}}<extra></extra>",
+        )
+    figure.update_xaxes(
+        title_text="round", rangemode="tozero", dtick=1 if len(rounds) < 12 else None
+    )
+    figure.update_yaxes(title_text="log-likelihood a ranking (nats)", tickformat=".4~g")
+    return figure
+
+
+def weights_figure(trace: Trace, start: int | None = None, step: str = "iteration") -> go.Figure:
     """Return the weights of the types by iteration, of one start (by default the best so far)."""
     starts = _starts(trace)
     shown = _best(starts) if starts and start is None else (start or 0)
     iterations, _, weights = starts.get(shown, ([], [], np.empty((0, 0))))
     figure = question_figure(
         "How large is each type?",
-        f"Share of users by iteration of start {shown + 1}; level lines mean that the shares "
-        "have settled.",
+        f"Share of users by {step}{f' of start {shown + 1}' * (step == 'iteration')}; level lines "
+        "mean that the shares have settled.",
         height=300,
         legend=weights.shape[1],
     )
@@ -126,9 +162,9 @@ def weights_figure(trace: Trace, start: int | None = None) -> go.Figure:
             line={"color": type_colour(k), "dash": TYPE_DASHES[k % len(TYPE_DASHES)]},
             marker=type_marker(k, 8),
             name=type_name(k),
-            hovertemplate=f"{type_name(k)}, iteration %{{x}}: %{{y:.1%}}<extra></extra>",
+            hovertemplate=f"{type_name(k)}, {step} %{{x}}: %{{y:.1%}}<extra></extra>",
         )
-    figure.update_xaxes(title_text="iteration", rangemode="tozero")
+    figure.update_xaxes(title_text=step, rangemode="tozero")
     figure.update_yaxes(title_text="share of users", range=[0, 1], tickformat=".0%")
     return figure
 

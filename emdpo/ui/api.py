@@ -15,11 +15,12 @@ from emdpo.core.errors import RunError
 from emdpo.core.json_values import plain
 from emdpo.jobs import JobStatus
 from emdpo.jobs.folder import SELECTION
+from emdpo.settings import EMBEDDED
 from emdpo.ui.chat_events import missing_chat, sampling_of
 from emdpo.ui.datasets import DataSet
 from emdpo.ui.faults import told_to_clients
 from emdpo.ui.fit_events import new_fit, new_selection
-from emdpo.ui.fit_form import DEFAULT
+from emdpo.ui.fit_form import ALL_LAYERS, DEFAULT, DEFAULT_ADAPTERS
 from emdpo.ui.talks import Talk
 from emdpo.ui.types_tab import portraits
 from emdpo.ui.workplace import Workplace
@@ -58,11 +59,17 @@ class Endpoints:
         max_iter: int = DEFAULT.max_iter,
         seed: int = DEFAULT.seed,
         force: bool = False,
+        policy: str = DEFAULT.policy,
+        base_model: str = EMBEDDED,
+        rounds: int = DEFAULT_ADAPTERS.rounds,
+        top_layers: int = ALL_LAYERS,
+        learning_rate: float = DEFAULT_ADAPTERS.learning_rate,
     ) -> dict[str, Any]:
         """Start a fit in the background; returns run_id and state. Poll /fit_status."""
         numbers = (n_types, features, beta, l2, restarts, max_iter, seed)
+        adapters = (policy, base_model, rounds, top_layers, learning_rate)
         with told_to_clients():
-            return self._told(new_fit(self._place, data_id, *numbers, force))
+            return self._told(new_fit(self._place, data_id, *numbers, *adapters, force))
 
     def select_types(self, data_id: str, restarts: int = DEFAULT.restarts) -> dict[str, Any]:
         """Start a choice of the number of types, 1 to 6; poll /fit_status for its `selection`."""

@@ -44,7 +44,7 @@ def new_fit(place: Workplace, data_id: str, *settings: Any) -> str:
 def new_selection(place: Workplace, data_id: str, *settings: Any) -> str:
     """Queue a choice of the number of types and return its job id."""
     *numbers, force = settings
-    config = config_of(*numbers)
+    config = config_of(*numbers[:7])  # whatever the policy: it is chosen by log-linear fits
     return place.jobs.start_selection(
         usable(place, data_id).job_input,
         largest=LARGEST_SUGGESTED,
@@ -56,6 +56,11 @@ def new_selection(place: Workplace, data_id: str, *settings: Any) -> str:
     )
 
 
+def new_estimate(place: Workplace, data_id: str, *settings: Any) -> str:
+    """Queue an estimate of what this fit would take and return its job id."""
+    return place.jobs.start_estimate(usable(place, data_id).job_input, config_of(*settings[:-1]))
+
+
 def start_fit(place: Workplace, data_id: str, *settings: Any) -> tuple[Any, str]:
     """Start a fit: its run id, and one line."""
     return _told(lambda: new_fit(place, data_id, *settings), "Started: you may leave this page.")
@@ -64,6 +69,12 @@ def start_fit(place: Workplace, data_id: str, *settings: Any) -> tuple[Any, str]
 def start_selection(place: Workplace, data_id: str, *settings: Any) -> tuple[Any, str]:
     """Start a choice of the number of types: its job id, and one line."""
     return _told(lambda: new_selection(place, data_id, *settings), "Trying 1 to 6 types ...")
+
+
+def start_estimate(place: Workplace, data_id: str, *settings: Any) -> tuple[Any, str]:
+    """Start an estimate: its job id, and one line."""
+    words = "Trying a few steps on this machine: half a minute or so ..."
+    return _told(lambda: new_estimate(place, data_id, *settings), words)
 
 
 def open_bundle(place: Workplace, path: str) -> tuple[Any, str]:
@@ -78,9 +89,9 @@ def _told(make_id: Callable[[], str], success: str) -> tuple[Any, str]:
         return gr.skip(), line(one_line(error), "error")
 
 
-def stop(place: Workplace, run_id: str, choice_id: str) -> str:
-    """Stop what runs of the two, and say so."""
-    return _done(lambda: [place.jobs.stop(job) for job in (run_id, choice_id) if job], "Stopping.")
+def stop(place: Workplace, *job_ids: str) -> str:
+    """Stop what runs of these jobs, and say so."""
+    return _done(lambda: [place.jobs.stop(job) for job in job_ids if job], "Stopping.")
 
 
 def resume(place: Workplace, run_id: str) -> str:
@@ -104,24 +115,28 @@ def status_or_none(place: Workplace, job_id: str) -> JobStatus | None:
         return None
 
 
-def watch(place: Workplace, seen: list[Any] | None, run_id: str, choice_id: str) -> list[Any]:
-    """Return what is to be shown of the run and of the choice of K; skips what has not changed.
+def watch(
+    place: Workplace, seen: list[Any] | None, run_id: str, choice_id: str, estimate_id: str = ""
+) -> list[Any]:
+    """Return what is to be shown of run, choice of K and estimate; skips what has not changed.
 
     The order is that of `Session.watched`, then `FitTab.watched`.
     """
     run, choice = status_or_none(place, run_id), status_or_none(place, choice_id)
-    now = [_version(run), _version(choice)]
-    before = seen or [None, None]
-    active = any(job is not None and job.state.is_active for job in (run, choice))
+    estimate = status_or_none(place, estimate_id)
+    now = [_version(run), _version(choice), _version(estimate)]
+    before = seen or [None] * 3
+    active = any(job is not None and job.state.is_active for job in (run, choice, estimate))
     milestone = f"{run_id} {run.state if run else ''} {bool(run and run.has_result)}"
     return [
         now,
         milestone,
         gr.Timer(active=active),
         fit_view.state_html(run),
-        *(_run_view(run) if now[0] != before[0] else [gr.skip()] * 3),
-        *_buttons(run, choice),
+        *(_run_view(run) if now[0] != before[0] else [gr.skip()] * 4),
+        *_buttons(run, choice, estimate),
         *(_choice_view(place, choice) if now[1] != before[1] else [gr.skip()] * 4),
+        gr.skip() if estimate is None else fit_view.estimate_html(place, estimate),
     ]
 
 
@@ -129,27 +144,32 @@ def _version(job: JobStatus | None) -> list[Any] | None:
     if job is None:
         return None
     progress = job.progress
-    return [job.job_id, job.state.value, len(progress.iterations), list(progress.steps or ())]
+    told = [len(progress.iterations), len(progress.rounds), list(progress.steps or ())]
+    return [job.job_id, job.state.value, *told]
 
 
 def _run_view(run: JobStatus | None) -> list[Any]:
-    """Return the two live figures and the run's own settings."""
-    from emdpo.plots import trace_figure, weights_figure
+    """Return the live figures and the run's own settings: trace, weights, settings, rounds."""
+    from emdpo.plots import rounds_figure, trace_figure, weights_figure
 
+    hidden, config = gr.Plot(value=None, visible=False), fit_view.config_html(run)
     if run is None or not run.progress.iterations:
-        hidden = [gr.Plot(value=None, visible=False)] * 2
-        return [*hidden, fit_view.config_html(run)]
-    trace = run.progress.trace_table()
+        return [hidden, hidden, config, hidden]
+    trace, rounds, step = run.progress.trace_table(), run.progress.rounds, "iteration"
+    if rounds:  # of the adapters: the starts before them are over
+        step = "round"
+        trace = trace.query("restart == restart.max()")
     return [
-        gr.Plot(value=trace_figure(trace), visible=True),
-        gr.Plot(value=weights_figure(trace), visible=True),
-        fit_view.config_html(run),
+        gr.Plot(value=trace_figure(trace, step), visible=True),
+        gr.Plot(value=weights_figure(trace, step=step), visible=True),
+        config,
+        gr.Plot(value=rounds_figure(rounds), visible=True) if rounds else hidden,
     ]
 
 
-def _buttons(run: JobStatus | None, choice: JobStatus | None) -> list[Any]:
+def _buttons(run: JobStatus | None, *others: JobStatus | None) -> list[Any]:
     stoppable = (JobState.QUEUED, JobState.RUNNING)
-    can_stop = any(job is not None and job.state in stoppable for job in (run, choice))
+    can_stop = any(job is not None and job.state in stoppable for job in (run, *others))
     return [
         gr.Button(interactive=can_stop),
         gr.Button(visible=run is not None and run.can_resume),
@@ -175,7 +195,7 @@ def _choice_view(place: Workplace, choice: JobStatus | None) -> list[Any]:
 
 
 def allow_start(place: Workplace, data_id: str) -> list[Any]:
-    """Return the line about the data, and whether a fit can start."""
+    """Return the line about the data, and whether a fit, a choice, an estimate can start."""
     try:
         data = usable(place, data_id)
         note, good = line(f"Data: {data.name}."), True
@@ -184,8 +204,7 @@ def allow_start(place: Workplace, data_id: str) -> list[Any]:
     return [
         note,
         gr.Button(visible=not good),
-        gr.Button(interactive=good),
-        gr.Button(interactive=good),
+        *[gr.Button(interactive=good)] * 3,
     ]
 
 

@@ -7,16 +7,25 @@ from typing import Any
 
 import gradio as gr
 
+from emdpo.adapters.config import AdapterConfig
 from emdpo.core.errors import EmdpoError
 from emdpo.fitting import FitConfig
+from emdpo.settings import ADAPTERS, EMBEDDED, LOGLINEAR
+from emdpo.ui.hosting import check_base_model, is_public, models_on_offer
 
 PRESETS = {"Quick": 3, "Normal": 10, "Thorough": 30}
 """Random starts by name."""
 
-MOST_TYPES, MOST_RESTARTS, MOST_ITERATIONS = 12, 100, 5000
+MOST_TYPES, MOST_RESTARTS, MOST_ITERATIONS, MOST_ROUNDS = 12, 100, 5000, 50
 """Limits of the page; the command line has none."""
 
-DEFAULT = FitConfig(n_types=1)
+DEFAULT, DEFAULT_ADAPTERS = FitConfig(n_types=1), AdapterConfig()
+
+ALL_LAYERS = 0
+"""Depth that stands for all layers: a number's box cannot be empty."""
+
+POLICIES = [("Log-linear", LOGLINEAR), ("Adapters (language models)", ADAPTERS)]
+"""Kinds of policy as the page calls them."""
 
 
 @dataclass(frozen=True)
@@ -27,8 +36,11 @@ class FitForm:
     suggest: gr.Button
     suggestion: gr.HTML
     """State and outcome of a suggestion."""
+    estimate: gr.Button
+    estimation: gr.HTML
+    """State and outcome of an estimate of time and memory."""
     settings: list[Any]
-    """features, beta, l2, restarts, max_iter, seed, force: in the order of `config_of`."""
+    """features .. learning_rate in the order of `config_of`, and force."""
 
     @property
     def inputs(self) -> list[Any]:
@@ -37,7 +49,7 @@ class FitForm:
 
 
 def fit_form() -> FitForm:
-    """Lay out the settings: number of types, quality, and the rest in a closed accordion."""
+    """Lay out the settings: types, policy, quality, and the rest in a closed accordion."""
     n_types = gr.Slider(
         1,
         MOST_TYPES,
@@ -49,6 +61,19 @@ def fit_form() -> FitForm:
     )
     suggest = gr.Button("Suggest a number", size="sm", interactive=False, elem_id="suggest")
     suggestion = gr.HTML(elem_id="suggestion")
+    policy = gr.Radio(
+        POLICIES,
+        value=LOGLINEAR,
+        label="Policy of each type",
+        info="Log-linear: on features of the answers, in seconds on any laptop. Adapters: a "
+        "language model per type, to talk to; minutes to hours.",
+        elem_id="policy",
+    )
+    with gr.Column(visible=False, elem_id="estimate-part") as estimate_part:
+        estimate = gr.Button(
+            "Estimate time and memory", size="sm", interactive=False, elem_id="estimate"
+        )
+        estimation = gr.HTML(elem_id="estimation")
     quality = gr.Radio(
         list(PRESETS),
         value="Normal",
@@ -56,21 +81,75 @@ def fit_form() -> FitForm:
         info="3, 10 or 30 random starts; more starts are surer to find the best fit.",
     )
     with gr.Accordion("Advanced settings", open=False):
-        settings = _advanced()
+        settings, adapter_part = _advanced(policy)
     quality.change(
         lambda name: PRESETS[name], quality, settings[3], queue=False, api_visibility="private"
     )
-    return FitForm(n_types, suggest, suggestion, settings)
+    policy.change(
+        lambda kind: [gr.Column(visible=kind == ADAPTERS)] * 2,
+        policy,
+        [estimate_part, adapter_part],
+        queue=False,
+        api_visibility="private",
+    )
+    return FitForm(n_types, suggest, suggestion, estimate, estimation, settings)
 
 
-def _advanced() -> list[Any]:
+def _advanced(policy: gr.Radio) -> tuple[list[Any], gr.Column]:
+    """Lay the settings out and return them, and the part that is for adapters only."""
     model, search = _model_settings(), _search_settings()
+    with gr.Column(visible=False) as adapter_part:
+        adapters = _adapter_settings()
     force = gr.Checkbox(
         False,
         label="Force",
         info="Fit even where the data cannot tell types apart (one pair per user).",
     )
-    return [*model, *search, force]
+    return [*model, *search, policy, *adapters, force], adapter_part
+
+
+def _adapter_settings() -> list[Any]:
+    with gr.Row():
+        rounds = gr.Number(
+            DEFAULT_ADAPTERS.rounds,
+            precision=0,
+            label="Rounds",
+            info=f"Most rounds of training, up to {MOST_ROUNDS}.",
+            min_width=130,
+        )
+        top_layers = gr.Number(
+            ALL_LAYERS,
+            precision=0,
+            label="Depth",
+            info="Topmost layers that adapters change; fewer are faster. 0: all.",
+            min_width=130,
+        )
+        learning_rate = gr.Number(
+            DEFAULT_ADAPTERS.learning_rate,
+            label="Learning rate",
+            info="Of the adapters, above 0; higher learns faster, and may overshoot.",
+            min_width=130,
+        )
+    return [_base_model(), rounds, top_layers, learning_rate]
+
+
+def _base_model() -> gr.Dropdown | gr.Textbox:
+    """Return the choice of the base model; on a public server, of those that it offers."""
+    label, embedded = "Base model", "the one that comes along, SmolLM2-135M-Instruct"
+    if is_public():
+        return gr.Dropdown(
+            models_on_offer(),
+            value=EMBEDDED,
+            label=label,
+            info=f"What adapters sit on. embedded: {embedded}.",
+            elem_id="base-model",
+        )
+    return gr.Textbox(
+        EMBEDDED,
+        label=label,
+        info=f"What adapters sit on: embedded ({embedded}), a Hugging Face id, or a folder.",
+        elem_id="base-model",
+    )
 
 
 def _model_settings() -> list[Any]:
@@ -130,6 +209,11 @@ def config_of(
     restarts: float,
     max_iter: float,
     seed: float,
+    policy: str = LOGLINEAR,
+    base_model: str | None = EMBEDDED,
+    rounds: float = DEFAULT_ADAPTERS.rounds,
+    top_layers: float = ALL_LAYERS,
+    learning_rate: float = DEFAULT_ADAPTERS.learning_rate,
 ) -> FitConfig:
     """Return the settings that the controls hold.
 
@@ -140,6 +224,9 @@ def config_of(
     """
     named = {"number of types": n_types, "beta": beta, "l2": l2, "restarts": restarts}
     named |= {"max iterations": max_iter, "seed": seed}
+    with_adapters = policy == ADAPTERS
+    if with_adapters:
+        named |= {"rounds": rounds, "depth": top_layers, "learning rate": learning_rate}
     for name, value in named.items():
         if isinstance(value, bool) or not isinstance(value, int | float):
             raise EmdpoError(f"{name} must be a number, got {value!r:.40}")
@@ -156,7 +243,24 @@ def config_of(
         restarts=_whole("restarts", restarts),
         max_iter=_whole("max iterations", max_iter),
         seed=_whole("seed", seed),
+        policy=policy,
+        **(_adapters_of(base_model, rounds, top_layers, learning_rate) if with_adapters else {}),
     )
+
+
+def _adapters_of(
+    base_model: str | None, rounds: float, top_layers: float, learning_rate: float
+) -> dict[str, Any]:
+    """Return what only a fit of adapters has; a base model that is not for everybody is refused."""
+    _check_most("rounds", rounds, MOST_ROUNDS)
+    name = str(base_model or "").strip() or EMBEDDED
+    check_base_model(name)
+    settings = AdapterConfig(
+        rounds=_whole("rounds", rounds),
+        top_layers=_whole("depth", top_layers) or None,
+        learning_rate=float(learning_rate),
+    )
+    return {"base_model": name, "adapters": settings}
 
 
 def _check_most(name: str, value: float, most: int) -> None:

@@ -35,6 +35,7 @@ class FitTab:
     state: gr.HTML
     trace: gr.Plot
     weights: gr.Plot
+    rounds: gr.Plot
     config: gr.HTML
     certainty: gr.HTML
     selection_figure: gr.Plot
@@ -47,7 +48,7 @@ class FitTab:
     @property
     def watched(self) -> list[Any]:
         """What `fit_events.watch` writes after the session's part, in its order."""
-        run = [self.state, self.trace, self.weights, self.config]
+        run = [self.state, self.trace, self.weights, self.config, self.rounds]
         buttons = [self.stop, self.resume]
         choice = [
             self.form.suggestion,
@@ -55,7 +56,7 @@ class FitTab:
             self.selection_table,
             self.form.n_types,
         ]
-        return [*run, *buttons, *choice]
+        return [*run, *buttons, *choice, self.form.estimation]
 
 
 def build(place: Workplace, session: Session) -> FitTab:
@@ -86,7 +87,13 @@ def _lay_out() -> FitTab:
         with gr.Column(scale=2, min_width=320):
             state = gr.HTML(state_html(None), elem_id="run-state")
             certainty = gr.HTML(elem_id="certainty")
-            trace = gr.Plot(label="Log-likelihood", show_label=False, visible=False)
+            with gr.Row(equal_height=False):
+                trace = gr.Plot(
+                    label="Log-likelihood", show_label=False, visible=False, min_width=280
+                )
+                rounds = gr.Plot(
+                    label="Held-out rankings", show_label=False, visible=False, min_width=280
+                )
             weights = gr.Plot(label="Weights", show_label=False, visible=False)
             config = gr.HTML()
     with gr.Row(equal_height=False):
@@ -98,8 +105,9 @@ def _lay_out() -> FitTab:
             wrap=True,
             visible=False,
         )
-    parts = (form, note, demo, start, stop, resume, state, trace, weights, config, certainty)
-    return FitTab(*parts, figure, table, *_runs())
+    buttons = (start, stop, resume)
+    shown = (state, trace, weights, rounds, config, certainty)
+    return FitTab(form, note, demo, *buttons, *shown, figure, table, *_runs())
 
 
 def _runs() -> tuple[gr.Dataframe, gr.Dropdown, gr.DownloadButton, gr.UploadButton]:
@@ -128,11 +136,12 @@ def _runs() -> tuple[gr.Dataframe, gr.Dropdown, gr.DownloadButton, gr.UploadButt
 
 def _connect(place: Workplace, session: Session, tab: FitTab) -> None:
     data_id, run_id, choice_id = session.data_id, session.run_id, session.choice_id
+    jobs = [run_id, choice_id, session.estimate_id]
     settings = [data_id, *tab.form.inputs]
     watching = partial(events.watch, place)
     look: dict[str, Any] = {
         "fn": partial(watching, None),
-        "inputs": [run_id, choice_id],
+        "inputs": jobs,
         "outputs": [*session.watched, *tab.watched],
         **ONE_BY_ONE,
     }
@@ -143,14 +152,18 @@ def _connect(place: Workplace, session: Session, tab: FitTab) -> None:
         [choice_id, tab.form.suggestion],
         **PRIVATE,
     )
-    tab.stop.click(partial(events.stop, place), [run_id, choice_id], tab.note, **PRIVATE).then(
-        **look
+    tab.form.estimate.click(
+        partial(events.start_estimate, place),
+        settings,
+        [session.estimate_id, tab.form.estimation],
+        **PRIVATE,
     )
+    tab.stop.click(partial(events.stop, place), jobs, tab.note, **PRIVATE).then(**look)
     tab.resume.click(partial(events.resume, place), run_id, tab.note, **PRIVATE).then(**look)
-    gr.on([run_id.change, choice_id.change], **look)
+    gr.on([job.change for job in jobs], **look)
     session.clock.tick(
         watching,
-        [session.seen, run_id, choice_id],
+        [session.seen, *jobs],
         [*session.watched, *tab.watched],
         trigger_mode="once",
         **ONE_BY_ONE,
@@ -162,7 +175,7 @@ def _connect(place: Workplace, session: Session, tab: FitTab) -> None:
     data_id.change(
         partial(events.allow_start, place),
         data_id,
-        [tab.note, tab.demo, tab.start, tab.form.suggest],
+        [tab.note, tab.demo, tab.start, tab.form.suggest, tab.form.estimate],
         **QUIET,
     )
     gr.on(

@@ -8,8 +8,10 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from emdpo.jobs import JobState
-from emdpo.jobs.folder import SELECTION
-from emdpo.telling import empty_types_text, shortfalls
+from emdpo.jobs.folder import ESTIMATE, SELECTION
+from emdpo.jobs.progress import rounds_done
+from emdpo.settings import flat_settings
+from emdpo.telling import duration, empty_types_text, estimate_text, shortfalls
 from emdpo.ui.data_report import theorems_html
 from emdpo.ui.markup import facts, fold, line, pill, text
 
@@ -19,11 +21,14 @@ if TYPE_CHECKING:
     from emdpo.core.selection import Selection
     from emdpo.fitting import Fit
     from emdpo.jobs import JobStatus
+    from emdpo.jobs.progress import Progress
+    from emdpo.ui.workplace import Workplace
 
 HISTORY_COLUMNS = ["started (UTC)", "data", "types", "state", "log-likelihood", "run id"]
 
 _SHOWN_SETTINGS = (
     *("policy", "base_model", "features", "beta", "l2", "restarts", "max_iter", "seed"),
+    *("adapters.rounds", "adapters.top_layers", "adapters.learning_rate"),
 )
 
 
@@ -47,14 +52,16 @@ def _doing(status: JobStatus) -> str:
         case JobState.QUEUED:
             return f"{status.message}. It starts by itself."
         case JobState.STOPPING:
-            return "after this iteration; the best so far is kept"
+            return "after this iteration or step; the best so far is kept"
         case JobState.DONE if progress.ended:
             seconds = progress.ended.get("seconds", 0)
             return f"in {seconds:.0f} s: {_result(progress.ended)}. Next: 3 Types and 5 Audit."
+        case JobState.RUNNING if status.kind == ESTIMATE:
+            return f"trying a few steps on this machine, {_elapsed(status)}"
         case JobState.RUNNING if progress.steps:
             return f"{progress.steps[0]} of {progress.steps[1]} fits, {_elapsed(status)}"
         case JobState.RUNNING if progress.training:
-            return f"{_training(progress.training)}, {_elapsed(status)}"
+            return f"{_training(progress.training)}, {_elapsed(status)}{_pace(progress)}"
         case JobState.RUNNING if progress.started is None:
             return f"reading the data, {_elapsed(status)}"
         case JobState.RUNNING if not progress.iterations:
@@ -87,22 +94,35 @@ _STAGES = {
 
 
 def _training(event: dict[str, Any]) -> str:
+    share = f", {min(event['done'], 1):.0%} of it" if "done" in event else ""
     number = f"training the adapters, round {event.get('round')}"
     match event["event"]:
+        case "step" if event["round"] > event["rounds"]:
+            return f"training the final adapters on all rankings{share}"
         case "step":
-            return f"{number} of at most {event['rounds']}, {event['done']:.0%} of it"
+            return f"{number} of at most {event['rounds']}{share}"
         case "scoring":
-            return f"{number}, scoring the answers"
+            return f"{number}, scoring the answers{share}"
+        case "round" if event["round"] == 0:
+            return "about to train the adapters"
         case "round":
             return f"{number} done"
         case stage:
-            return _STAGES[stage]
+            return f"{_STAGES[stage]}{share}"
 
 
-def _rounds_done(event: dict[str, Any]) -> float:
-    if event["event"] == "step":
-        return event["round"] - 1 + event["done"]
-    return event.get("round", 0)
+def _pace(progress: Progress) -> str:
+    """Return the speed, and the time left if no round is spared."""
+    speed, left = progress.tokens_per_second, progress.seconds_left
+    told = "" if speed is None else f", {speed:,.0f} tokens/s"
+    return told if left is None else f"{told}, at most about {duration(left)} left"
+
+
+def estimate_html(place: Workplace, status: JobStatus) -> str:
+    """Return where an estimate stands, or what it says."""
+    if not status.has_result:
+        return state_html(status)
+    return line(estimate_text(place.estimate(status.job_id)))
 
 
 def _elapsed(status: JobStatus) -> str:
@@ -112,13 +132,13 @@ def _elapsed(status: JobStatus) -> str:
 
 def _bar(status: JobStatus) -> str:
     """Return how far the job is; starts that ended say more than iterations do."""
-    if not status.state.is_active:
+    if not status.state.is_active or status.kind == ESTIMATE:
         return ""
     progress = status.progress
     if status.kind == SELECTION:
         done, steps = progress.steps or (0, 1)
     elif progress.training:
-        done, steps = _rounds_done(progress.training), status.config["adapters"]["rounds"]
+        done, steps = rounds_done(progress.training), status.config["adapters"]["rounds"]
     else:
         done, steps = progress.restarts_done, status.config["restarts"]
     share = min(done / max(steps, 1), 1.0)
@@ -187,7 +207,12 @@ def config_html(status: JobStatus | None) -> str:
         return ""
     config = status.config
     shown = [("data", status.name), ("types", config.get("n_types", "?"))]
-    shown += [(name, config[name]) for name in _SHOWN_SETTINGS if name in config]
+    settings = flat_settings(config)
+    shown += [
+        (name.removeprefix("adapters."), "all" if settings[name] is None else settings[name])
+        for name in _SHOWN_SETTINGS
+        if name in settings
+    ]
     if config.get("force"):
         shown.append(("force", "yes"))
     address = f"?run={text(status.job_id)}"

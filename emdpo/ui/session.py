@@ -30,6 +30,8 @@ class Session:
     run_id: gr.State
     choice_id: gr.State
     """A choice of the number of types."""
+    estimate_id: gr.State
+    """An estimate of what a fit will take."""
     mine: gr.BrowserState
     """{data, run, choice, runs}: the same ids for the time after a reload."""
     talk: gr.BrowserState
@@ -53,6 +55,7 @@ def new_session() -> Session:
         data_id=gr.State(""),
         run_id=gr.State(""),
         choice_id=gr.State(""),
+        estimate_id=gr.State(""),
         mine=_kept_by_the_browser("emdpo"),
         talk=_kept_by_the_browser("emdpo-chat"),
         seen=gr.State(None),

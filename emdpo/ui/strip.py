@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import os
-
 from emdpo.core.errors import RunError
+from emdpo.ui.device import device_text
 from emdpo.ui.fit_events import status_or_none
 from emdpo.ui.markup import pill, shortened, text
 from emdpo.ui.workplace import Workplace
@@ -12,7 +11,6 @@ from emdpo.ui.workplace import Workplace
 
 def strip_html(place: Workplace, data_id: str, run_id: str) -> str:
     """Return device, base model, current data and current run."""
-    cores = os.cpu_count() or 1
     run = status_or_none(place, run_id)
     shown, model = "none yet", None
     if run is not None:
@@ -20,7 +18,7 @@ def strip_html(place: Workplace, data_id: str, run_id: str) -> str:
         types = text(run.config.get("n_types", "?"))
         shown = f"{types} types of {shortened(run.name, 40)} {pill(run.state)}"
     items = {
-        "Device": f"CPU, {cores} core{'s' * (cores != 1)}",
+        "Device": text(device_text()),
         "Base model": "none needed (log-linear)" if model is None else shortened(str(model), 40),
         "Data": shortened(_data_name(place, data_id), 60),
         "Run": shown,

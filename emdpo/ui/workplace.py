@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 import shutil
 import tempfile
 import threading
@@ -12,16 +13,19 @@ from collections.abc import Callable, Hashable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from emdpo import files
 from emdpo.bundles import pack, unpack
 from emdpo.core.errors import RunError
 from emdpo.demo import demo_file
 from emdpo.jobs import Jobs, folder_of, result_of, runs_home
 from emdpo.jobs.folder import UPLOAD, JobStatus
 from emdpo.ui.datasets import DataSet, folder_of_data, given_files, keep_files, read_data
+from emdpo.ui.hosting import check_base_model, is_public
 from emdpo.ui.models import Models
 from emdpo.ui.talks import Talks
 
 if TYPE_CHECKING:
+    from emdpo.adapters.estimated import Estimate
     from emdpo.chatting import Cast
     from emdpo.core.audit import Audit
     from emdpo.core.selection import Selection
@@ -29,6 +33,9 @@ if TYPE_CHECKING:
 
 DEMO_NAME = "demo (simulated raters)"
 CLASSROOM_NAME = "classroom example (simulated pupils)"
+
+PUBLIC_SECONDS = 3600.0
+"""Longest job where strangers wait for their turn; it is stopped then, and can go on."""
 
 _DEMO_SECONDS = 12 * 3600.0
 
@@ -62,7 +69,7 @@ class Workplace:
 
     def __init__(self, home: Path | None = None) -> None:
         self.home = home or runs_home()
-        self.jobs = Jobs(self.home)
+        self.jobs = Jobs(self.home, time_limit=PUBLIC_SECONDS if is_public() else math.inf)
         self._uploads = self.home / "uploads"
         self.models, self.talks = Models(), Talks()
         self._data, self._results = Recent(6), Recent(48)
@@ -136,10 +143,9 @@ class Workplace:
         """Return who can answer for a run; RunError where nobody can.
 
         A run that came as a file may name any base model, and so make the server load or fetch it:
-        of those only the embedded one is taken.
+        only what this server offers is taken.
         """
         from emdpo.chatting import cast_of
-        from emdpo.settings import EMBEDDED
 
         folder = folder_of(self.home, run_id)
 
@@ -150,23 +156,24 @@ class Workplace:
                 raise RunError(str(error).replace(f"{folder}", "this run")) from None
 
         cast = self._results.get((run_id, self.version(run_id), "cast"), make)
-        if self.status(run_id).kind == UPLOAD and cast.base_name != EMBEDDED:
-            raise RunError(
-                f"this run came as a file and names the base model {cast.base_name!r:.60}: "
-                "here such runs answer on the embedded one only; use emdpo chat"
-            )
+        check_base_model(cast.base_name, from_file=self.status(run_id).kind == UPLOAD)
         return cast
 
     def selection(self, job_id: str) -> Selection:
         """Return what a finished choice of the number of types says."""
         import pandas as pd
 
-        from emdpo import files
         from emdpo.core.selection import Selection
 
         held = files.read_json(result_of(self.home, job_id))
         table = pd.DataFrame(held["table"])
         return Selection(table, held["recommended"], held["reason"], held["held_out"])
+
+    def estimate(self, job_id: str) -> Estimate:
+        """Return what a finished estimate says."""
+        from emdpo.adapters.estimated import Estimate
+
+        return Estimate(**files.read_json(result_of(self.home, job_id)))
 
     def bundle(self, run_id: str) -> Path:
         """Return a zip of the run, written for this download."""

@@ -68,7 +68,7 @@ def test_a_bad_file_gives_the_one_line_and_no_fit(place, tmp_path):
     path = write(tmp_path / "bad.csv", "ann,p,a,first", "ann,p,b,2")
     data_id, status = data_tab.load_files(place, path, None)
     assert "bad.csv, row 2" in status and "line-error" in status
-    note, demo, start, suggest = fit_events.allow_start(place, data_id)
+    note, demo, start, suggest, estimate = fit_events.allow_start(place, data_id)
     assert "cannot be used yet" in note and demo.visible
     assert not start.interactive and not suggest.interactive
     run, told = fit_events.start_fit(place, data_id, 2, *FORM)
@@ -325,7 +325,7 @@ def test_a_suggestion_sets_the_number_of_types_and_shows_why(place, wait_for):
     choice_id, told = fit_events.start_selection(place, data_id, 3, *FORM[:3], 1, 200, 0, False)
     assert "line-good" in told
     assert wait_for(place, choice_id).state is JobState.DONE
-    words, figure, table, n_types = fit_events.watch(place, None, "", choice_id)[-4:]
+    words, figure, table, n_types = fit_events.watch(place, None, "", choice_id)[-5:-1]
     assert words.count("Suggested:") == 1 and f"{n_types} types" in words
     assert figure.visible and table.visible and n_types == place.selection(choice_id).n_types
 
