@@ -4,7 +4,7 @@ The consensus pi ~ prod_k pi_k^a_k is known up to log Z(x), one constant a promp
 h = log(pi_theta / pi_ref) and t = sum_k a_k s_k / beta, pi_theta is the consensus where h - t is
 the same for all answers to a prompt: the loss is the variance of h - t over a prompt's candidates,
 averaged over prompts. Training starts from PEFT's weighted merge of the types or from the type of
-most weight, whichever has the smaller loss, and keeps what does best on held-out prompts.
+most weight, whichever has the smaller loss; epochs are kept that lower it on held-out prompts too.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Literal, TypedDict, TypeVar
 
 import numpy as np
 import torch
@@ -46,7 +46,11 @@ Progress = Callable[..., None]
 """Called as progress(event, **facts)."""
 
 GAIN = 0.01
-"""Share of the held-out loss that an epoch must take off to be worth its time."""
+"""Share of both losses that an epoch must take off to be worth its time."""
+
+RATE = 0.3
+"""Share of the fit's learning rate that distilling starts with, since it starts near its end; it
+falls to 0 over the epochs, and halves where one was in vain."""
 
 PATIENCE = 3
 """Epochs without such a gain, one after another, that end the training."""
@@ -58,6 +62,15 @@ FOLDS, DRAWS, PASSES = range(3)
 """Names of the random streams."""
 
 T = TypeVar("T")
+
+
+class Losses(TypedDict):
+    """Where an epoch has led: means over prompts of the variance of h - t, nats squared."""
+
+    epoch: int
+    training: float
+    guard: float
+    """Of the held-out prompts."""
 
 
 class _Stopped(Exception):
@@ -104,7 +117,7 @@ def distil(
     Notes
     -----
     The target is the Chernoff centre of the types (`core.aggregation.kl_consensus`). The held-out
-    prompts choose the epoch, so that figures on them are slightly favourable to the adapter.
+    prompts help to choose the epoch, so that figures on them are slightly favourable.
     """
     told = on_progress or (lambda *_args, **_facts: None)
     with TemporaryDirectory(prefix="emdpo-") as work:
@@ -224,10 +237,7 @@ class _Distilling:
         self.told("scoring", policy="merge")
         merged = self._score(DISTILLED) - self.reference
         started_from = self._start(merged)
-        losses, reason = self._train()
-        self.told("scoring", policy=DISTILLED)
-        best = min(range(len(losses)), key=lambda epoch: losses[epoch]["guard"])
-        own = self._score(DISTILLED) - self.reference
+        facts, own = self._train()
         self.told("scoring", policy="token-wise")
         token_wise = _unless_stopped(
             score_consensus(self.scorer, self.blend, should_stop=self.should_stop)
@@ -238,12 +248,7 @@ class _Distilling:
             "merge": merged,
             DISTILLED: own,
         }
-        facts = {
-            "started_from": started_from,
-            "stop_reason": reason.value,
-            "best_epoch": best,
-            "losses": losses,
-        }
+        facts = {"started_from": started_from, **facts}
         return Distilled(self._adapter(), self._report(facts, ratios))
 
     def _start(self, merged: NDArray[np.float64]) -> str:
@@ -264,31 +269,38 @@ class _Distilling:
         codes = np.unique(self.prompt[place], return_inverse=True)[1]
         return float(prompt_variance(ratios[place] - self.target[place], codes).mean())
 
-    def _train(self) -> tuple[list[dict[str, Any]], StopReason]:
-        """Lower the loss; return that of every epoch and why the last was the last."""
+    def _train(self) -> tuple[dict[str, Any], NDArray[np.float64]]:
+        """Lower the loss; return how that went and h of the candidates where it was best, (A,).
+
+        An epoch is kept if it lowers both losses: a handful of held-out prompts can fall by luck.
+        """
         trainer = AdapterTrainer(self.scorer, DISTILLED, self.reference, self.settings, 1.0)
-        best, loss = self.adapted.tensors(DISTILLED), self._guard_loss(trainer)
-        losses: list[dict[str, Any]] = [{"epoch": 0, "training": None, "guard": loss}]
-        idle = 0
-        reason = StopReason.MAX_ITER
+        ratios = best_ratios = self._ratios(trainer)
+        kept = self._losses(0, ratios)
+        best, losses, idle = self.adapted.tensors(DISTILLED), [kept], 0
+        rate, reason = RATE * self.settings.learning_rate, StopReason.MAX_ITER
         for epoch in range(1, self.config.epochs + 1):
-            training, outcome = self._pass(trainer, epoch)
-            now = self._guard_loss(trainer) if outcome is PassOutcome.DONE else np.inf
-            losses.append({"epoch": epoch, "training": training, "guard": now})
-            self.told("epoch", **losses[-1], epochs=self.config.epochs)
-            idle = 0 if now < (1 - GAIN) * loss else idle + 1
-            if now < loss:
-                best, loss = self.adapted.tensors(DISTILLED), now
+            trainer.rate = rate * (1 - (epoch - 1) / self.config.epochs)
+            done = self._pass(trainer, epoch)
+            ratios = self._ratios(trainer) if done else np.full(len(ratios), np.nan)
+            now = self._losses(epoch, ratios)
+            losses.append(now)
+            self.told("epoch", **now, epochs=self.config.epochs)
+            idle = 0 if _gains(now, kept, GAIN) else idle + 1
+            if _gains(now, kept):
+                kept, best, best_ratios = now, self.adapted.tensors(DISTILLED), ratios
             else:
+                rate /= 2
                 trainer.roll_back(best)
             if idle == PATIENCE:
-                reason = _ending(now, loss)
+                reason = _ending(now, kept)
                 break
         self.adapted.load_tensors(DISTILLED, best)
-        return losses, reason
+        facts = {"stop_reason": reason.value, "best_epoch": kept["epoch"], "losses": losses}
+        return facts, best_ratios
 
-    def _pass(self, trainer: AdapterTrainer, epoch: int) -> tuple[float, PassOutcome]:
-        """Take the steps of one epoch; return their mean loss and how they ended."""
+    def _pass(self, trainer: AdapterTrainer, epoch: int) -> bool:
+        """Take the steps of one epoch; return whether they were finite."""
         rng = np.random.default_rng([self.config.seed, PASSES, epoch])
         batches = Batches.shuffled(self.train, self.settings.prompts_per_step, rng)
         learnt = np.isin(np.arange(len(self.prompt)), self.learnt)
@@ -298,22 +310,26 @@ class _Distilling:
             torch.from_numpy(np.where(learnt, self.prompt, -1)).to(device),
             len(self.train) / len(batches.prompts),
         )
-        taken = []
-        for step in trainer.run(objective, batches, should_stop=self.should_stop):
-            if isinstance(step, Step):
-                taken.append(step.loss)
-                done = (epoch - 1 + step.step / step.n_steps) / self.config.epochs
-                self.told("step", epoch=epoch, epochs=self.config.epochs, done=done, loss=step.loss)
-            elif step is PassOutcome.CANCELLED:
-                raise _Stopped
-            else:
-                return float(np.mean(taken)), step
-        raise AssertionError("a pass says how it ended")
+        outcome = None
+        for outcome in trainer.run(objective, batches, should_stop=self.should_stop):
+            if isinstance(outcome, Step):
+                done = (epoch - 1 + outcome.step / outcome.n_steps) / self.config.epochs
+                self.told("step", epoch=epoch, epochs=self.config.epochs, done=done)
+        if outcome is PassOutcome.CANCELLED:
+            raise _Stopped
+        return outcome is PassOutcome.DONE
 
-    def _guard_loss(self, trainer: AdapterTrainer) -> float:
-        wanted = np.isin(self.prompt, self.guard)
-        ratios = _unless_stopped(trainer.scores(wanted, self.should_stop))
-        return self._loss(ratios, self.learnt[wanted[self.learnt]])
+    def _ratios(self, trainer: AdapterTrainer) -> NDArray[np.float64]:
+        """Return h of the candidates under the adapter as it is, (A,)."""
+        return _unless_stopped(trainer.scores(should_stop=self.should_stop))
+
+    def _losses(self, epoch: int, ratios: NDArray[np.float64]) -> Losses:
+        of_prompt = self.prompt[self.learnt]
+        training, guard = (
+            self._loss(ratios, self.learnt[np.isin(of_prompt, prompts)])
+            for prompts in (self.train, self.guard)
+        )
+        return {"epoch": epoch, "training": training, "guard": guard}
 
     def _adapter(self) -> Adapter:
         lora = self.adapted.model.peft_config[DISTILLED].to_dict()
@@ -365,8 +381,15 @@ def consensus_weights(fit: Fit) -> NDArray[np.float64]:
     return weights
 
 
-def _ending(now: float, best: float) -> StopReason:
+def _gains(now: Losses, kept: Losses, share: float = 0.0) -> bool:
+    """Return whether both losses are lower by more than a share."""
+    names: tuple[Literal["training", "guard"], ...] = ("training", "guard")
+    return all(now[name] < (1 - share) * kept[name] for name in names)
+
+
+def _ending(now: Losses, kept: Losses) -> StopReason:
     """Return why training ends after epochs without a gain; a fall is no convergence."""
-    if not np.isfinite(now):
+    if not np.isfinite(now["guard"]):
         return StopReason.NON_FINITE
-    return StopReason.DECREASED if now > (1 + GAIN) * best else StopReason.CONVERGED
+    fell = now["guard"] > (1 + GAIN) * kept["guard"]
+    return StopReason.DECREASED if fell else StopReason.CONVERGED
