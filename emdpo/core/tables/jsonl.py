@@ -45,11 +45,11 @@ def read_jsonl(path: Path) -> RawTable:
             continue
         try:
             record, found = _parse(line)
-        except _Constant as error:
-            column = _column_of_constant(line)
-            raise DataError(str(error), file=file, row=number, column=column) from None
         except ValueError as error:
             raise DataError(str(error), file=file, row=number) from None
+        if _is_nan(record.get("rank")):
+            told = "NaN is not JSON; a rank that is not known is null"
+            raise DataError(told, file=file, row=number, column="rank")
         n_items += found
         check_items(n_items, file)
         for name in [name for name in record if name not in columns]:
@@ -62,6 +62,11 @@ def read_jsonl(path: Path) -> RawTable:
     frame = pd.DataFrame({name: pd.Series(v, dtype=object) for name, v in columns.items()})
     starts = np.asarray(lines, np.int64)
     return RawTable(frame, file, lambda records: _lookup(starts, records))
+
+
+def _is_nan(value: object) -> bool:
+    """Return whether a value is NaN, which Python writes where a computed rank went wrong."""
+    return isinstance(value, float) and math.isnan(value)
 
 
 def _lookup(starts: np.ndarray, records: Iterable[int]) -> dict[int, int]:
@@ -98,22 +103,7 @@ def _unique(pairs: list[tuple[str, object]]) -> dict[str, object]:
     return record
 
 
-class _Constant(ValueError):
-    """NaN or an infinity, which Python's own writer writes and JSON does not have."""
-
-
-def _refuse(name: str) -> object:
-    raise _Constant(f"not JSON: {name}; what is not known is null")
-
-
-def _column_of_constant(line: bytes) -> str | None:
-    """Return the first key whose value is no finite number; None where it lies deeper."""
-    values = json.loads(line).items()
-    found = (key for key, v in values if isinstance(v, float) and not math.isfinite(v))
-    return next(found, None)
-
-
-_decoder = json.JSONDecoder(object_pairs_hook=_unique, parse_constant=_refuse)
+_decoder = json.JSONDecoder(object_pairs_hook=_unique)
 
 
 def _nested(record: dict) -> tuple[int, int]:
