@@ -254,7 +254,9 @@ def save_rankings(rankings: Rankings, folder: Path) -> None:
     )
     users = rankings.users.reset_index()
     users.columns = ["user_id", *rankings.attributes]
-    tables = (rows, panel, users, rankings.prompts, rankings.candidates)
+    numeric = ["prompt", *feature_columns(rankings.candidates)]
+    candidates = _as_text(rankings.candidates, numeric)  # as they come back: the same bytes again
+    tables = (rows, panel, _as_text(users), rankings.prompts, candidates)
     for name, table in zip(_TABLES, tables, strict=True):
         files.write_parquet(folder / f"{name}.parquet", table)
 

@@ -57,7 +57,7 @@ def test_the_fit_tab_shows_settings_and_warnings(place, adapter_run):
         ({"event": "loading"}, "loading the base model", 0),
         ({"event": "trunk"}, "what all adapters share", 0),
         ({"event": "step", "round": 2, "rounds": 4, "done": 0.5}, "round 2 of at most 4, 50%", 34),
-        ({"event": "scoring", "round": 2, "rounds": 4, "done": 0.5}, "scoring the answers, 50%", 47),
+        ({"event": "scoring", "round": 2, "rounds": 4, "done": 0.5}, "the answers, 50%", 47),
         ({"event": "round", "round": 2}, "round 2 done", 50),
     ],
 )

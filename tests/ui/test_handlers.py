@@ -332,7 +332,7 @@ def test_a_suggestion_sets_the_number_of_types_and_shows_why(place, wait_for):
 
 def test_going_on_with_what_cannot_is_one_line(place, demo_run):
     assert "only an interrupted or stopped fit" in fit_events.resume(place, demo_run[1])
-    assert not fit_events.watch(place, None, demo_run[1], "")[8].visible
+    assert not fit_events.watch(place, None, demo_run[1], "")[9].visible
 
 
 def test_the_fit_tab_says_how_sure_a_fit_is(place, demo_run):
