@@ -20,7 +20,7 @@ from emdpo.jobs import JobInput, Jobs, JobState, folder_of, result_of
 from emdpo.jobs import registry as registry_module
 from emdpo.jobs.children import child_command, is_alive
 from emdpo.jobs.folder import write_about, write_end
-from emdpo.jobs.progress import ProgressReader, ProgressReaders
+from emdpo.jobs.progress import Pace, ProgressReader, ProgressReaders
 from emdpo.runs import load_fit
 
 CLASSROOM = JobInput(demo_file("classroom.csv"), None, "classroom")
@@ -297,3 +297,29 @@ def test_the_largest_type_comes_first_in_every_start(tmp_path):
     write_events(path, iteration(1, 0, weights=(0.9, 0.1)))
     table = ProgressReaders().read(path).trace_table()
     assert table["weight_1"].tolist() == [0.5, 0.8, 0.9]
+
+
+def test_speed_and_time_left_of_adapters():
+    """Half of the first round's steps in 30 s are 0.75 / 2 of it, so a round takes 80 s.
+
+    From 0.025 of round 1 (2 s) to 0.375 (30 s): 28 s for 0.35 rounds; 1.625 of 2 are left, 130 s.
+    """
+    pace = Pace()
+    assert pace.tokens_per_second is None and pace.seconds_left is None
+    pace.take({"event": "loading", "time": 0.0})
+    for done, moment in ((1 / 30, 2.0), (1 / 2, 30.0)):
+        step = {"event": "step", "round": 1, "rounds": 2, "done": done, "n_tokens": 560}
+        pace.take({**step, "time": moment})
+    assert pace.tokens_per_second == pytest.approx(20.0)
+    assert pace.seconds_left == pytest.approx(130.0)
+    pace.take({"event": "scoring", "round": 2, "rounds": 2, "done": 1.0, "time": 99.0})
+    assert pace.seconds_left == 0.0
+
+
+def test_rounds_are_kept_when_a_fit_of_adapters_goes_on(tmp_path):
+    log = tmp_path / "progress.jsonl"
+    rounds = [{"event": "round", "round": number, "guard": -number} for number in (0, 1, 0, 1, 2)]
+    started = {"event": "started", "time": 0.0}
+    told = [started, *rounds[:2], started, *rounds[2:]]
+    log.write_text("".join(f"{json.dumps(each)}\n" for each in told))
+    assert [row["round"] for row in ProgressReader(log).read().rounds] == [0, 1, 2]
