@@ -49,6 +49,13 @@ def selection():
     return emdpo.select(emdpo.load("assets/demo/classroom.csv"), range(1, 3), restarts=1)
 
 
+ROUNDS = [
+    {"round": 0, "guard": -30.0, "pooled_guard": -30.0, "n_guard": 10},
+    {"round": 1, "guard": -20.0, "pooled_guard": None, "n_guard": 10},
+]
+"""Of adapters: what `emdpo.adapters.rounds.facts_of` gives, as JSON."""
+
+
 @pytest.fixture(scope="module")
 def figures(fit, audit, selection):
     """Every figure of the library, by name."""
@@ -57,6 +64,8 @@ def figures(fit, audit, selection):
     return {
         "trace": plots.trace_figure(fit.trace),
         "weights": plots.weights_figure(fit.trace),
+        "trace of rounds": plots.trace_figure(fit.trace, "round"),
+        "rounds": plots.rounds_figure(ROUNDS),
         "selection": plots.selection_figure(selection),
         "histogram": plots.posterior_figure(resp[:, :2] / resp[:, :2].sum(axis=1, keepdims=True)),
         "triangle": plots.posterior_figure(resp),
@@ -369,3 +378,11 @@ def test_the_composition_table_matches_the_bars(fit):
     table, figure = plots.composition_table(shares), plots.composition_figure(shares)
     assert table["type_2"].tolist() == list(figure.data[1].x)
     assert "Cramér's V" in figure.layout.title.subtitle.text
+
+
+def test_rounds_are_shown_a_ranking_and_what_is_not_known_is_left_out():
+    """-30 nats over 10 rankings are -3; cross-fitted rounds have no pooled figure."""
+    types, pooled = plots.rounds_figure(ROUNDS).data
+    assert list(types.y) == [-3.0, -2.0] and list(pooled.y) == [-3.0]
+    alone = [{**row, "pooled_guard": None} for row in ROUNDS]
+    assert len(plots.rounds_figure(alone).data) == 1

@@ -85,7 +85,8 @@ def trace_figure(trace: Trace, step: str = "iteration") -> go.Figure:
         "better; thick: the best start, or the longest of equally good ones."
     )
     if step != "iteration":
-        lines = f"Of the rankings fitted, by {step}; it should rise and flatten. Higher is better."
+        n_steps = max((len(values) - 1 for _, values, _ in starts.values()), default=0)
+        lines = f"Of the rankings fitted, over n = {n_steps} {step}s; it should rise and flatten."
     figure = question_figure("Has the fit settled?", lines, height=300)
     if not starts:
         return figure
