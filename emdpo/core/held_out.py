@@ -87,7 +87,8 @@ def held_out_losses(
 
 
 def _by_user(panel: Rankings, values: NDArray[np.float64]) -> NDArray[np.float64]:
-    return np.bincount(panel.user, values, minlength=panel.n_users)
+    totals = np.bincount(panel.user, values, minlength=panel.n_users)
+    return totals.astype(np.float64)
 
 
 def _losses(
