@@ -26,8 +26,8 @@ from emdpo.settings import ADAPTERS, FitConfig
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "adapters-demo.md"
 
-SETTINGS = AdapterConfig(rank=4, top_layers=15)
-"""The defaults, but for a rank that keeps the shipped files small."""
+SETTINGS = AdapterConfig(rank=4, alpha=8.0, top_layers=15, rounds=3)
+"""The defaults, but for rank and depth, which keep the shipped files small, and fewer rounds."""
 
 QUESTIONS = (
     "How do I learn to swim as an adult?",

@@ -116,6 +116,7 @@ def test_a_reload_keeps_the_conversation_and_frees_the_model(chat, slowly):
     expect(chat.locator("#answers .ending").first).to_have_text("stopped")
     set_length(chat, 16)
     put(chat, "Can we go on?")
+    expect(chat.locator("#answers .question")).to_contain_text("go on?")
     wait_until_over(chat)
     chat.click("#anew")
     expect(chat.locator("#answers .voice")).to_have_count(0)
