@@ -85,7 +85,7 @@ def test_a_run_that_cannot_answer_says_why(place, demo_run, tab, events):
     assert "log-linear: they score answers" in missing_chat(place, demo_run[1])
     shown = events.show(demo_run[1], {})
     assert "log-linear" in shown[tab.note].value and not shown[tab.contents].visible
-    assert not shown[tab.offer].visible and shown[tab.talk_id] == ""
+    assert shown[tab.offer].visible and shown[tab.talk_id] == ""  # the shipped run can answer
 
 
 def test_without_the_libraries_the_tab_says_what_to_install(place, run_id, monkeypatch):
@@ -111,6 +111,8 @@ def test_a_damaged_run_is_one_line_without_its_path(place, run_folder, tmp_path)
 def test_the_shipped_run_is_offered_only_where_it_is(
     place, events, tab, run_folder, monkeypatch, demo_run
 ):
+    monkeypatch.setattr("emdpo.demo.DEMO_RUN", run_folder / "nowhere")
+    assert not events.show("", {})[tab.offer].visible
     monkeypatch.setattr("emdpo.demo.DEMO_RUN", run_folder)
     assert events.show("", {})[tab.offer].visible
     opened, note = events.open_demo_run()
