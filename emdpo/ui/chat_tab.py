@@ -8,6 +8,7 @@ from typing import Any
 import gradio as gr
 
 from emdpo.adapters.answers import HOTTEST, Sampling
+from emdpo.demo import demo_run
 from emdpo.ui.chat_events import ChatEvents, ChatTab
 from emdpo.ui.markup import line
 from emdpo.ui.session import Session
@@ -38,7 +39,8 @@ DEFAULT = Sampling()
 def build(place: Workplace, session: Session, here: gr.Tab) -> None:
     """Lay the tab out and connect it; `here` is the tab itself."""
     note = gr.HTML(line("No fitted run yet: chat needs one whose policies are adapters."))
-    offer = gr.Button(OPEN_THE_DEMO, size="sm", visible=False, elem_classes="narrow")
+    shipped = demo_run() is not None
+    offer = gr.Button(OPEN_THE_DEMO, size="sm", visible=shipped, elem_classes="narrow")
     with gr.Column(visible=False) as contents:
         question, ask, stop, anew = _asking()
         blind, names, settings = _options()
