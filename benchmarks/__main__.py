@@ -1,24 +1,32 @@
-"""Run every benchmark and print one table; --markdown for documents."""
+"""Run the benchmarks and print a table; all of them, or those named."""
 
 from __future__ import annotations
 
-import sys
+import argparse
+from importlib import import_module
 
 import pandas as pd
 
-from benchmarks import adapter_training, million_rows, mixture_of_items, one_plackett_luce
+NAMES = ("million_rows", "mixture_of_items", "one_plackett_luce", "adapter_training")
 
 
 def main() -> None:
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__)
+    parser.add_argument("names", nargs="*", metavar="NAME", help=f"of {', '.join(NAMES)}")
+    parser.add_argument("--markdown", action="store_true", help="for documents")
+    options = parser.parse_args()
+    if unknown := set(options.names) - set(NAMES):
+        parser.error(f"no benchmark {', '.join(sorted(unknown))}")
     rows = []
-    for benchmark in (million_rows, mixture_of_items, one_plackett_luce, adapter_training):
+    for name in options.names or NAMES:
+        benchmark = import_module(f"benchmarks.{name}")
         print(benchmark.__doc__.splitlines()[0], flush=True)
         rows += benchmark.run()
     table = pd.DataFrame(rows).round({"seconds": 3, "peak_mb": 0, "ratio": 2})
     for case, part in table.groupby("case", sort=False):
         columns = part.drop(columns="case")
         print(f"\n{case}   (ratio: times the first row)")
-        if "--markdown" in sys.argv:
+        if options.markdown:
             print("| " + " | ".join(columns) + " |\n|" + " --- |" * len(columns.columns))
             for row in columns.itertuples(index=False):
                 print("| " + " | ".join(map(str, row)) + " |")

@@ -11,7 +11,8 @@ from pathlib import Path
 
 from emdpo import files
 from emdpo.adapting import estimate
-from emdpo.cli import build_parser, fit_config
+from emdpo.cli import build_parser
+from emdpo.commands import fit_config
 from emdpo.core.errors import EmdpoError
 from emdpo.core.readers import load
 

@@ -1,0 +1,228 @@
+"""What each command does, given its options: work by the library, words by `emdpo.telling`.
+
+Every function takes the parsed options of its command and returns the exit code.
+"""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from emdpo.core.errors import EmdpoError
+from emdpo.terminal import one_line, print_json, say, show_progress, show_stage, write_to
+
+if TYPE_CHECKING:
+    from emdpo.core.rankings import Rankings
+    from emdpo.fitting import Fit
+    from emdpo.settings import FitConfig
+
+DONE, FAILED, BAD_INPUT = 0, 1, 2
+"""Exit codes."""
+
+
+def check(options: argparse.Namespace) -> int:
+    """Say what is in a file and what is wrong with it."""
+    from emdpo.core.checks import check
+
+    report = check(options.file, users=options.users)
+    if options.json:
+        print_json(report.to_dict())
+    elif report.summary is not None or len(report.errors) > 1:
+        say(report.to_text())
+    if report.errors:
+        say(f"error: {one_line(report.errors[0].error())}", sys.stderr)
+        return BAD_INPUT
+    return DONE
+
+
+def _load(options: argparse.Namespace) -> Rankings:
+    from emdpo.core.readers import load
+
+    return load(options.file, users=options.users)
+
+
+def fit_config(options: argparse.Namespace) -> FitConfig:
+    """Return the settings that the options of `emdpo fit` hold."""
+    from emdpo.settings import FitConfig, adapter_config
+
+    return FitConfig(
+        n_types=options.types,
+        policy=options.policy,
+        base_model=options.base_model,
+        adapters=adapter_config(dict(options.adapter)) if options.adapter else None,
+        features=options.features,
+        beta=options.beta,
+        l2=options.l2,
+        restarts=options.restarts,
+        max_iter=options.max_iter,
+        seed=options.seed,
+    )
+
+
+def fit(options: argparse.Namespace) -> int:
+    """Fit rankings into a run folder, go on with a fit, or estimate what one will take."""
+    from emdpo.resuming import fit_in_folder, is_finished
+
+    config = fit_config(options)
+    if options.estimate:
+        return _estimate(options, config)
+    run = Path(options.out)
+    already = options.resume and is_finished(run)
+    found = fit_in_folder(_load(options), config, run, resume=options.resume, force=options.force)
+    if already and not options.json:
+        say(f"{run} is finished already; nothing to do")
+    return _tell_fit(found, run, options.json)
+
+
+def _estimate(options: argparse.Namespace, config: FitConfig) -> int:
+    from emdpo.adapting import estimate
+    from emdpo.telling import estimate_text
+
+    found = estimate(_load(options), config)
+    if options.json:
+        print_json(found.to_dict())
+    else:
+        say(estimate_text(found))
+    return DONE
+
+
+def _tell_fit(found: Fit, run: Path, as_json: bool) -> int:
+    from emdpo.runs import summary
+    from emdpo.telling import fit_text
+
+    if as_json:
+        print_json({"run": str(run), **summary(found)})
+    else:
+        say(fit_text(found, run))
+    return DONE
+
+
+def select(options: argparse.Namespace) -> int:
+    """Choose the number of types."""
+    from emdpo.choosing import select
+    from emdpo.telling import selection_text
+
+    selection = select(
+        _load(options),
+        options.types,
+        features=options.features,
+        l2=options.l2,
+        restarts=options.restarts,
+        max_iter=options.max_iter,
+        seed=options.seed,
+        force=options.force,
+        progress=show_progress if sys.stderr.isatty() else None,
+    )
+    if options.json:
+        print_json(selection.to_dict())
+    else:
+        say(selection_text(selection))
+    return DONE
+
+
+def audit(options: argparse.Namespace) -> int:
+    """Audit a run and keep the audit in its folder."""
+    from emdpo.auditing import audit, save_audit, with_kept_sampled, with_sampled
+    from emdpo.core.sampled_regret import SamplingPlan
+    from emdpo.files import write_bytes
+    from emdpo.report import audit_page
+    from emdpo.runs import load_fit
+    from emdpo.telling import audit_text
+
+    plan = None
+    if options.sampled is not None:
+        plan = SamplingPlan(options.sampled, options.prompts, options.max_tokens, options.seed)
+    found = load_fit(options.folder)
+    result = audit(
+        found,
+        options.groups,
+        min_group=options.min_group,
+        n_bootstrap=options.bootstrap,
+        seed=options.seed,
+    )
+    if plan is None:
+        result = with_kept_sampled(result, options.folder)
+    else:
+        told = show_stage if sys.stderr.isatty() else None
+        drawn = with_sampled(result, found, plan, run=options.folder, on_progress=told)
+        result = drawn or result  # nobody could stop it
+    page = audit_page(result, found)
+    save_audit(result, options.folder, page)
+    if options.report:
+        write_to(options.report, lambda path: write_bytes(path, page.encode("utf-8", "replace")))
+    if options.json == "-":
+        say(result.to_json())
+        return DONE
+    if options.json:
+        text = result.to_json() + "\n"
+        write_to(options.json, lambda path: write_bytes(path, text.encode("utf-8", "replace")))
+    say(audit_text(result, options.folder))
+    return DONE
+
+
+def distil(options: argparse.Namespace) -> int:
+    """Distil a run's consensus into one adapter."""
+    from emdpo.adapters.distilled import DistilConfig
+    from emdpo.distilling import distil_run
+    from emdpo.telling import distil_text
+
+    config = DistilConfig(epochs=options.epochs, sampled=options.sampled, seed=options.seed)
+    told = show_stage if sys.stderr.isatty() else None
+    report = distil_run(options.folder, config, on_progress=told)
+    assert report is not None  # noqa: S101  # nobody could stop it
+    if options.json:
+        print_json(dict(report))
+    else:
+        say(distil_text(report, options.folder))
+    return DONE
+
+
+def chat(options: argparse.Namespace) -> int:
+    """Stream one answer of a policy."""
+    from emdpo.adapters.answers import Sampling
+    from emdpo.chatting import ask, cast_of, open_run, told
+
+    sampling = Sampling(options.max_tokens, options.temperature, options.seed)
+    cast = cast_of(options.folder)
+    cast.speaker(options.policy)  # refused before the model is loaded
+    last = None
+    for partial in ask(open_run(cast), options.policy, options.prompt, sampling):
+        if not options.json:
+            say(partial.text[len(last.text) if last else 0 :], end="")
+        last = partial
+    if options.json and last:
+        print_json(told(cast, options.policy, options.prompt, last, sampling))
+    else:
+        say("")
+    return DONE
+
+
+def demo(options: argparse.Namespace) -> int:
+    """Fit and audit the demo."""
+    from emdpo.auditing import audit, save_audit
+    from emdpo.core.readers import load
+    from emdpo.demo import DEMO_TYPES, demo_file
+    from emdpo.fitting import FitConfig
+    from emdpo.report import audit_page
+    from emdpo.resuming import fit_in_folder
+
+    run = Path(options.out)
+    config = FitConfig(n_types=DEMO_TYPES)
+    found = fit_in_folder(load(demo_file()), config, run, resume=True)
+    result = audit(found)
+    save_audit(result, run, audit_page(result, found))
+    return _tell_fit(found, run, options.json)
+
+
+def app(options: argparse.Namespace) -> int:
+    """Serve the page until stopped."""
+    try:
+        from emdpo.ui.app import launch
+    except ModuleNotFoundError as error:
+        if error.name != "gradio":
+            raise
+        raise EmdpoError("the page needs gradio: pip install 'emdpo[app]'") from None
+    launch(options.host, options.port)
+    return DONE
