@@ -77,8 +77,8 @@ def fit_adapters(
         Where an interrupted fit keeps what it needs to go on; a temporary one by default.
     on_progress : callable, optional
         Called as on_progress(event, **facts) with `loading`, `tokenising`, `trunk`, `reference`,
-        `step`, `scoring` and `round`; `done` is the share of that stage or round that is saved or
-        will be at a stop, `n_tokens` what has just gone through the model.
+        `step`, `scoring`, `round` and `held_out`; `done` is the share of that stage or round that
+        is saved or will be at a stop, `n_tokens` what has just gone through the model.
 
     Raises
     ------
@@ -143,17 +143,23 @@ class _AdapterFit:
         self.tokens = self._tokens(work / "tokens")
         names = adapter_names_of(config.n_types, self.folds.cross_fitted)
         self.adapted = attach(self.base, names, self.settings, config.seed)
-        self.scorer = ResponseScorer(
+        self.work = work
+        self.shown = np.bincount(panel.candidate, minlength=panel.n_candidates) > 0  # (A,)
+        self.scorer = self._scorer(self.shown, work, "trunk")
+        self.reference = self._reference()
+
+    def _scorer(self, candidates: NDArray[np.bool_], folder: Path, stage: str) -> ResponseScorer:
+        """Return what scores some candidates, (A,); its activations are kept in a folder."""
+        return ResponseScorer(
             self.adapted,
             self.tokens,
-            np.unique(panel.candidate).astype(np.int64),
+            np.flatnonzero(candidates),
             top=self.settings.top_layers,
             budget=self.settings.tokens_per_pass,
-            folder=work,
-            should_stop=watching.should_stop,
-            tell=self._teller("trunk"),
+            folder=folder,
+            should_stop=self.watching.should_stop,
+            tell=self._teller(stage),
         )
-        self.reference = self._reference()
 
     def _teller(self, event: str) -> Told:
         """Return what tells of a stage, batch by batch."""
@@ -165,6 +171,7 @@ class _AdapterFit:
             self.base,
             folder,
             max_length=self.settings.max_length,
+            wanted=np.ones(self.panel.n_candidates, bool),
             should_stop=self.watching.should_stop,
         )
         if tokens is None:
@@ -180,11 +187,9 @@ class _AdapterFit:
                 f"{self.base.name} is not the base model that this fit was begun on; "
                 "begin anew in another folder"
             )
-        wanted = np.zeros(self.panel.n_candidates, bool)
-        wanted[self.panel.candidate] = True
         log_prob = ScoringPass(self.scorer, self.store, "reference", facts).log_probs(
             None,
-            wanted,
+            self.shown,
             np.zeros(self.panel.n_candidates),
             self.watching.should_stop,
             self._teller("reference"),
@@ -214,6 +219,10 @@ class _AdapterFit:
         if scores is None:
             reason, log_weights = StopReason.CANCELLED, course.best.log_weights
             scores = self._scores_at_hand(em)
+        sources, unscored = self._sources(reason), not self.shown.all()
+        if unscored and reason is not StopReason.CANCELLED:
+            unscored = not self._score_held_out(scores, sources, course.now.number)
+            reason = StopReason.CANCELLED if unscored else reason
         rows = scores[:, self.panel.candidate]  # (K + 1, C)
         log_lik = log_likelihoods(self.panel.stages, rows[: self.config.n_types])
         log_resp, log_marginal = e_step(user_totals(self.panel, log_lik), log_weights)
@@ -227,9 +236,9 @@ class _AdapterFit:
             stop_reason=reason,
             n_iter=course.now.number,
             remaining_gain=course.remaining_gain,
-            adapters=self._adapters(em, reason),
+            adapters=self._adapters(em, sources),
             base_model=self.card,
-            warnings=self._warnings(),
+            warnings=self._warnings(unscored),
             evidence=self._evidence(em, course),
         )
 
@@ -256,15 +265,40 @@ class _AdapterFit:
             return np.stack([em.best_scores[name] for name in self._sources(reason).values()])
         if reason is StopReason.CANCELLED:
             return None
-        wanted = np.zeros(self.panel.n_candidates, bool)
-        wanted[self.panel.candidate] = True
         names, scores = self._sources(reason).values(), []
         for index, name in enumerate(names):
-            scored = em.score(name, wanted, number + 1, index, len(names))
+            scored = em.score(name, self.shown, number + 1, index, len(names))
             if scored is None:
                 return None
             scores.append(scored)
         return np.stack(scores)
+
+    def _score_held_out(
+        self, scores: NDArray[np.float64], sources: Mapping[str, str], number: int
+    ) -> bool:
+        """Fill in the scores (K + 1, A) of candidates that only held-out rankings show.
+
+        Nothing was trained on them, but an audit asks for them. Return whether it got to the end.
+        """
+        folder = self.work / "held-out"
+        folder.mkdir(exist_ok=True)
+        try:
+            scorer = self._scorer(~self.shown, folder, "held_out")
+        except Stopped:
+            return False
+        reference = np.zeros(self.panel.n_candidates)
+        by_name: dict[str | None, NDArray[np.float64]] = {}
+        for name in (None, *sources.values()):
+            label = f"held-out-{name or 'reference'}"
+            log_prob = ScoringPass(scorer, self.store, label, {"round": number}).log_probs(
+                name, ~self.shown, reference, self.watching.should_stop, self._teller("held_out")
+            )
+            if log_prob is None:
+                return False
+            by_name[name] = log_prob
+        for row, name in zip(scores, sources.values(), strict=True):
+            row[~self.shown] = self.config.beta * (by_name[name] - by_name[None])[~self.shown]
+        return True
 
     def _scores_at_hand(self, em: GeneralisedEM) -> NDArray[np.float64]:
         """Return the scores that cross-fitted E-steps used: whoever stops the fit need not wait."""
@@ -274,18 +308,23 @@ class _AdapterFit:
         ]
         return np.stack([*judged, em.best_scores.get(POOLED, judged[0])])
 
-    def _adapters(self, em: GeneralisedEM, reason: StopReason) -> dict[str, Adapter]:
+    def _adapters(self, em: GeneralisedEM, sources: Mapping[str, str]) -> dict[str, Adapter]:
         return {
             name: Adapter(
                 name,
                 self.lora,
                 {key: value.numpy() for key, value in em.best_tensors[source].items()},
             )
-            for name, source in self._sources(reason).items()
+            for name, source in sources.items()
         }
 
-    def _warnings(self) -> tuple[str, ...]:
+    def _warnings(self, unscored: bool) -> tuple[str, ...]:
         found = []
+        if unscored:
+            found.append(
+                f"{int((~self.shown).sum()):,} candidates that only held-out rankings show were "
+                "not scored: the fit was stopped, and they count as the base model has them"
+            )
         if self.tokens.n_truncated:
             found.append(
                 f"{self.tokens.n_truncated:,} texts were longer than "

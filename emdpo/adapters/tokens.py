@@ -45,7 +45,7 @@ RESPONSE_COLUMNS = {"prompt": Value("int64"), **PROMPT_COLUMNS}
 
 @dataclass(frozen=True, eq=False)
 class Tokens:
-    """Tokens of P prompts and A candidates; those that no ranking shows have none."""
+    """Tokens of P prompts and A candidates; those not wanted have none."""
 
     prompts: Dataset
     """P rows: input_ids, truncated (whether the text was cut)."""
@@ -80,6 +80,7 @@ def tokenise(
     folder: Path,
     *,
     max_length: int = 1024,
+    wanted: NDArray[np.bool_] | None = None,
     should_stop: StopTest = never,
 ) -> Tokens | None:
     """Return the tokens of all that the rankings show, None where it was stopped.
@@ -97,16 +98,21 @@ def tokenise(
     max_length
         Most tokens of a prompt and a response together, at least 16; the model's own limit holds
         too.
+    wanted
+        (A,) the candidates to tokenise, and with them their prompts; by default those that the
+        rankings show.
     should_stop
         Asked every few hundred texts.
     """
     if max_length < SHORTEST:
         raise ValueError(f"max_length must be at least {SHORTEST} tokens, got {max_length}")
     limit = min(max_length, base.max_length)
-    content = _content(rankings, base, limit)
+    if wanted is None:
+        wanted = np.bincount(rankings.candidate, minlength=rankings.n_candidates) > 0
+    content = _content(rankings, base, limit, wanted)
     if not _is_kept(folder, content):
         try:
-            _write(rankings, base, limit, folder, content, should_stop)
+            _write(rankings, base, limit, wanted, folder, content, should_stop)
         except _Stopped:
             return None
     return _read(folder)
@@ -124,22 +130,17 @@ def cut_prompt(ids: list[int], keep: int, bos: object) -> list[int]:
     return [*ids[:1], *ids[start + 1 :]] if ids[0] == bos else ids[start:]
 
 
-def _content(rankings: Rankings, base: BaseModel, limit: int) -> str:
+def _content(rankings: Rankings, base: BaseModel, limit: int, wanted: NDArray[np.bool_]) -> str:
     """Return a SHA-256 of all that decides the tokens."""
     digest = hashlib.sha256(json.dumps([base.fingerprint, limit, RESERVE]).encode())
     prompts, candidates = rankings.prompts, rankings.candidates
     asked = zip(prompts["prompt"], prompts["messages"], strict=True)
-    given = zip(candidates["prompt"], candidates["response"], _shown(rankings), strict=True)
+    given = zip(candidates["prompt"], candidates["response"], wanted, strict=True)
     for row in asked:
         digest.update(json.dumps(row).encode())
-    for prompt, response, shown in given:
-        digest.update(json.dumps([int(prompt), response, bool(shown)]).encode())
+    for prompt, response, is_wanted in given:
+        digest.update(json.dumps([int(prompt), response, bool(is_wanted)]).encode())
     return digest.hexdigest()
-
-
-def _shown(rankings: Rankings) -> NDArray[np.bool_]:
-    """Return (A,) whether any ranking shows the candidate."""
-    return np.bincount(rankings.candidate, minlength=rankings.n_candidates) > 0
 
 
 def _is_kept(folder: Path, content: str) -> bool:
@@ -156,23 +157,31 @@ def _write(
     rankings: Rankings,
     base: BaseModel,
     limit: int,
+    wanted: NDArray[np.bool_],
     folder: Path,
     content: str,
     should_stop: StopTest,
 ) -> None:
     """Write both files, then the manifest: it never stands beside files of other texts."""
     (folder / MANIFEST).unlink(missing_ok=True)
-    _write_rows(folder / PROMPTS, PROMPT_COLUMNS, _prompt_rows(rankings, base, limit), should_stop)
+    _write_rows(
+        folder / PROMPTS, PROMPT_COLUMNS, _prompt_rows(rankings, base, limit, wanted), should_stop
+    )
     room = limit - _lengths(Dataset.from_file(str(folder / PROMPTS)))
     _write_rows(
-        folder / RESPONSES, RESPONSE_COLUMNS, _response_rows(rankings, base, room), should_stop
+        folder / RESPONSES,
+        RESPONSE_COLUMNS,
+        _response_rows(rankings, base, room, wanted),
+        should_stop,
     )
     sums = {name: files.sha256(folder / name) for name in (PROMPTS, RESPONSES)}
     files.write_json(folder / MANIFEST, {"content": content, **sums})
 
 
-def _prompt_rows(rankings: Rankings, base: BaseModel, limit: int) -> Iterator[dict[str, Any]]:
-    answers = _answers(rankings)
+def _prompt_rows(
+    rankings: Rankings, base: BaseModel, limit: int, wanted: NDArray[np.bool_]
+) -> Iterator[dict[str, Any]]:
+    answers = _answers(rankings, wanted)
     reserve = int(limit * RESERVE)
     prompts = zip(rankings.prompts["prompt"], rankings.prompts["messages"], strict=True)
     for prompt, (text, messages) in enumerate(prompts):
@@ -185,23 +194,23 @@ def _prompt_rows(rankings: Rankings, base: BaseModel, limit: int) -> Iterator[di
         yield {"input_ids": kept, "truncated": len(kept) < len(ids)}
 
 
-def _answers(rankings: Rankings) -> list[list[str]]:
-    """Return, for each of P prompts, the responses that rankings show."""
+def _answers(rankings: Rankings, wanted: NDArray[np.bool_]) -> list[list[str]]:
+    """Return, for each of P prompts, the responses that are wanted."""
     answers: list[list[str]] = [[] for _ in range(rankings.n_prompts)]
-    candidates = rankings.candidates[_shown(rankings)]
+    candidates = rankings.candidates[wanted]
     for prompt, response in zip(candidates["prompt"], candidates["response"], strict=True):
         answers[prompt].append(response)
     return answers
 
 
 def _response_rows(
-    rankings: Rankings, base: BaseModel, room: NDArray[np.int64]
+    rankings: Rankings, base: BaseModel, room: NDArray[np.int64], wanted: NDArray[np.bool_]
 ) -> Iterator[dict[str, Any]]:
     """Yield A rows; `room` (P,) is what each prompt leaves."""
     candidates = rankings.candidates
-    rows = zip(candidates["prompt"], candidates["response"], _shown(rankings), strict=True)
-    for prompt, response, shown in rows:
-        ids = base.response_ids(response) if shown else []
+    rows = zip(candidates["prompt"], candidates["response"], wanted, strict=True)
+    for prompt, response, is_wanted in rows:
+        ids = base.response_ids(response) if is_wanted else []
         kept = ids[: room[prompt]]
         yield {"prompt": prompt, "input_ids": kept, "truncated": len(kept) < len(ids)}
 

@@ -15,7 +15,10 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-TRAINING = ("loading", "tokenising", "trunk", "reference", "step", "scoring", "round")
+TRAINING = (
+    *("loading", "tokenising", "trunk", "reference"),
+    *("step", "scoring", "round", "held_out"),
+)
 """Events of the training of adapters."""
 
 TRAINED, SCORED = 0.75, 0.25

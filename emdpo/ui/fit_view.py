@@ -89,8 +89,9 @@ _STAGES = {
     "tokenising": "reading the answers into tokens",
     "trunk": "computing what all adapters share",
     "reference": "scoring the answers with the base model",
+    "held_out": "scoring the answers that only held-out rankings show",
 }
-"""What the training of adapters does before its first round, by event."""
+"""What the training of adapters does before its first round and after its last, by event."""
 
 
 def _training(event: dict[str, Any]) -> str:

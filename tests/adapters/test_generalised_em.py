@@ -11,9 +11,13 @@ from sklearn.metrics import adjusted_rand_score
 from text_panels import text_rankings
 
 from emdpo.adapters import generalised_em, training
+from emdpo.adapters.base_model import load_base_model
 from emdpo.adapters.config import AdapterConfig
 from emdpo.adapters.fitting import fit_adapters
+from emdpo.adapters.lora import carry
 from emdpo.adapters.rounds import Course, Round, facts_of, trainees
+from emdpo.adapters.scoring import ResponseScorer
+from emdpo.adapters.tokens import tokenise
 from emdpo.core.em import EMState, StopReason, e_step, user_totals
 from emdpo.core.plackett_luce import log_likelihoods
 from emdpo.settings import FitConfig
@@ -113,6 +117,52 @@ def test_adapters_give_the_scores_that_were_stored(fit, tiny_models, tmp_path):
     tuned = log_prob(PeftModel.from_pretrained(plain, tmp_path / "type-2"))
     assert np.isclose(outcome.scores[1, candidate], 0.1 * (tuned - reference), atol=1e-5)
     assert abs(tuned - reference) > 0.1
+
+
+def held_out_prompts(panel, prompts):
+    """Return the panel fitted where all rankings on some prompts are held out."""
+    return replace(panel, held_out=np.isin(panel.prompt, prompts)).fitted()
+
+
+@pytest.mark.parametrize("settings", [{}, {"top_layers": 2}, {"cross_fit": "always", "rounds": 1}])
+def test_answers_that_only_held_out_rankings_show_are_scored_too(
+    fit, tiny_models, tmp_path, settings
+):
+    panel = held_out_prompts(text_rankings(n_users=N_USERS), [1, 4])
+    outcome = fit(panel, adapters=replace(SETTINGS, **settings))
+    base = load_base_model(str(tiny_models["llama"]), device="cpu")
+    adapted = carry(base, outcome.adapters)
+    tokens = tokenise(panel, base, tmp_path, wanted=np.ones(panel.n_candidates, bool))
+    scorer = ResponseScorer(adapted, tokens, np.arange(panel.n_candidates), folder=tmp_path)
+    reference = scorer.score_all(None)
+    expected = [0.1 * (scorer.score_all(f"type-{k}") - reference) for k in (1, 2)]
+    pooled = 0.1 * (scorer.score_all("pooled") - reference)
+    np.testing.assert_allclose(outcome.scores, expected, atol=1e-5)
+    np.testing.assert_allclose(outcome.pooled_scores, pooled, atol=1e-5)
+    held_out = np.isin(panel.candidates["prompt"], [1, 4])
+    assert (np.abs(outcome.scores[:, held_out]) > 1e-3).mean() > 0.9
+    assert not outcome.warnings
+
+
+def test_a_stop_while_they_are_scored_is_told_and_can_be_resumed(fit, tmp_path):
+    panel = held_out_prompts(text_rankings(n_users=N_USERS), [1, 4])
+    whole = fit(panel)
+    stage = []
+    stopped = fit(
+        panel,
+        folder=tmp_path,
+        on_progress=lambda event, **facts: stage.append(event),
+        should_stop=lambda: stage.count("held_out") > 0,
+    )
+    held_out = np.isin(panel.candidates["prompt"], [1, 4])
+    assert stopped.stop_reason is StopReason.CANCELLED
+    assert not stopped.scores[:, held_out].any()
+    np.testing.assert_array_equal(stopped.scores[:, ~held_out], whole.scores[:, ~held_out])
+    assert "8 candidates that only held-out rankings show" in stopped.warnings[0]
+    resumed = fit(panel, folder=tmp_path)
+    np.testing.assert_array_equal(resumed.scores, whole.scores)
+    assert resumed.stop_reason is whole.stop_reason
+    assert not resumed.warnings
 
 
 def test_the_same_seed_gives_the_same_bytes(fit):
