@@ -16,6 +16,7 @@ from adapter_runs import make_base, make_run
 from playwright.sync_api import expect
 
 from browser.test_page import HOSTILE, strange_nodes
+from emdpo.ui.talks import Talk
 
 pytestmark = pytest.mark.browser
 
@@ -120,6 +121,30 @@ def test_a_reload_keeps_the_conversation_and_frees_the_model(chat, slowly):
     wait_until_over(chat)
     chat.click("#anew")
     expect(chat.locator("#answers .voice")).to_have_count(0)
+
+
+def test_a_new_conversation_right_after_a_question_stays_empty(chat, monkeypatch):
+    """The question's own event ends later than the one that starts anew."""
+    ask = Talk.ask
+
+    def late(self, *args, **settings):
+        turn = ask(self, *args, **settings)
+        time.sleep(1)
+        return turn
+
+    set_length(chat, 16)
+    monkeypatch.setattr(Talk, "ask", late)
+    chat.locator("#question textarea").fill("Is anybody there?")
+    chat.click("#ask")
+    chat.wait_for_timeout(200)
+    chat.click("#anew")
+    chat.wait_for_timeout(3000)
+    expect(chat.locator("#answers .question")).to_have_count(0)
+    expect(chat.locator("#ask")).to_be_enabled()
+    put(chat, "And now?")
+    wait_until_over(chat)
+    expect(chat.locator("#answers .question")).to_contain_text("And now?")
+    expect(chat.locator("#earlier .said")).to_have_count(0)
 
 
 def test_hostile_text_is_shown_and_never_run(chat):
