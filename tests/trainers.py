@@ -10,6 +10,14 @@ import pytest
 
 from emdpo.adapters.saved import Adapter, AdapterOutcome, BaseModelCard, type_name
 from emdpo.core.em import StopReason, TraceRow
+from emdpo.settings import FitConfig
+
+QUICK = {"features": "columns", "restarts": 2}
+"""Settings of a log-linear fit that takes little time."""
+
+ADAPTERS = {**QUICK, "policy": "adapters"}
+
+THREE_TYPES = FitConfig(n_types=3, **ADAPTERS)
 
 BASE = BaseModelCard("tiny", "f" * 64, 1234, hub_id="nobody/tiny", licence="apache-2.0")
 

@@ -13,9 +13,8 @@ import numpy as np
 import pandas as pd
 import pytest
 import yaml
-from panels import planted
 from test_imports import BLOCK
-from trainers import BASE, ByHand, install, turned
+from trainers import BASE, QUICK, THREE_TYPES, turned
 
 import emdpo
 from emdpo.adapters.config import AdapterConfig
@@ -30,40 +29,13 @@ from emdpo.jobs.progress import ProgressReader
 from emdpo.resuming import PROGRESS, STATE, STOP, fit_in_folder
 from emdpo.settings import FitConfig
 
-QUICK = {"features": "columns", "restarts": 2}
-ADAPTERS = {**QUICK, "policy": "adapters"}
-CONFIG = FitConfig(n_types=3, **ADAPTERS)
-ROOT = Path(__file__).resolve().parent.parent
+ROOT = Path(__file__).resolve().parent.parent.parent
 CLASSROOM = str(demo_file("classroom.csv"))
-
-
-@pytest.fixture(scope="module")
-def rankings():
-    return planted()
-
-
-@pytest.fixture(scope="module")
-def loglinear(rankings):
-    return emdpo.fit(rankings, 3, **QUICK)
-
-
-@pytest.fixture(scope="module")
-def fit(rankings):
-    with pytest.MonkeyPatch.context() as patch:
-        install(patch, ByHand())
-        return emdpo.fit(rankings, 3, **ADAPTERS)
 
 
 @pytest.fixture
 def run(fit, tmp_path):
     return fit.save(tmp_path / "run")
-
-
-@pytest.fixture
-def by_hand(monkeypatch):
-    trainer = ByHand()
-    install(monkeypatch, trainer)
-    return trainer
 
 
 def test_the_folder_of_an_adapter_fit(run):
@@ -282,7 +254,7 @@ def test_a_fit_in_a_folder_lets_training_keep_its_state(rankings, by_hand, tmp_p
         return turned(loglinear)
 
     by_hand.outcome = with_state
-    found = fit_in_folder(rankings, CONFIG, tmp_path)
+    found = fit_in_folder(rankings, THREE_TYPES, tmp_path)
     assert by_hand.calls[0][3]["folder"] == tmp_path / STATE / "adapters"
     assert not (tmp_path / STATE).exists()
     names = [event["event"] for event in events(tmp_path)]
@@ -308,16 +280,16 @@ def test_what_training_kept_is_there_when_the_fit_goes_on(rankings, by_hand, tmp
 
     by_hand.outcome = failing
     with pytest.raises((Crash, EmdpoError)):
-        fit_in_folder(rankings, CONFIG, tmp_path)
+        fit_in_folder(rankings, THREE_TYPES, tmp_path)
     assert kept.exists()
     seen = []
     by_hand.outcome = lambda loglinear: seen.append(kept.exists()) or turned(loglinear)
     with pytest.raises(RunError, match=r"adapters\.rank = 8, not 4"):
-        other = replace(CONFIG, adapters=AdapterConfig(rank=4))
+        other = replace(THREE_TYPES, adapters=AdapterConfig(rank=4))
         fit_in_folder(rankings, other, tmp_path, resume=True)
     with pytest.raises(RunError, match="policy = adapters, not loglinear"):
         fit_in_folder(rankings, FitConfig(n_types=3, **QUICK), tmp_path, resume=True)
-    found = fit_in_folder(rankings, CONFIG, tmp_path, resume=True)
+    found = fit_in_folder(rankings, THREE_TYPES, tmp_path, resume=True)
     assert seen == [True]
     assert not (tmp_path / STATE).exists()
     is_the_same(emdpo.load_fit(tmp_path), found)
@@ -330,9 +302,9 @@ def test_a_refusal_before_training_leaves_the_folder_free(rankings, by_hand, tmp
 
     by_hand.outcome = refusing
     with pytest.raises(EmdpoError, match="no such base model"):
-        fit_in_folder(rankings, CONFIG, tmp_path)
+        fit_in_folder(rankings, THREE_TYPES, tmp_path)
     by_hand.outcome = turned
-    fit_in_folder(rankings, replace(CONFIG, base_model="another"), tmp_path)
+    fit_in_folder(rankings, replace(THREE_TYPES, base_model="another"), tmp_path)
 
 
 def test_a_stopped_training_is_kept_and_goes_on(rankings, by_hand, tmp_path):
@@ -341,11 +313,11 @@ def test_a_stopped_training_is_kept_and_goes_on(rankings, by_hand, tmp_path):
         return replace(turned(loglinear), stop_reason=StopReason.CANCELLED)
 
     by_hand.outcome = stopped
-    fit_in_folder(rankings, CONFIG, tmp_path)
+    fit_in_folder(rankings, THREE_TYPES, tmp_path)
     assert emdpo.load_fit(tmp_path).stop_reason is StopReason.CANCELLED
     assert (tmp_path / STATE / "adapters").exists()
     by_hand.outcome = turned
-    assert fit_in_folder(rankings, CONFIG, tmp_path, resume=True).stop_reason == "converged"
+    assert fit_in_folder(rankings, THREE_TYPES, tmp_path, resume=True).stop_reason == "converged"
     assert not (tmp_path / STATE).exists()
 
 
@@ -353,10 +325,10 @@ def test_a_stop_before_training_goes_on_to_adapters(rankings, by_hand, tmp_path)
     """The log-linear fit stands until then; its files go when adapters take their place."""
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr("emdpo.resuming.ProgressLog.write", stop_at_iteration(tmp_path))
-        fit_in_folder(rankings, CONFIG, tmp_path)
+        fit_in_folder(rankings, THREE_TYPES, tmp_path)
     stopped = emdpo.load_fit(tmp_path)
     assert (stopped.config.policy, stopped.stop_reason) == ("loglinear", "cancelled")
-    found = fit_in_folder(rankings, CONFIG, tmp_path, resume=True)
+    found = fit_in_folder(rankings, THREE_TYPES, tmp_path, resume=True)
     assert not (tmp_path / "policy" / "theta.csv").exists()
     is_the_same(emdpo.load_fit(tmp_path), found)
 
@@ -379,7 +351,7 @@ def test_a_folder_with_adapters_of_others_is_refused(rankings, by_hand, tmp_path
     folder.mkdir(parents=True)
     (folder / "adapter_config.json").write_text("{}")
     with pytest.raises(RunError, match="policy/type-1/adapter_config.json"):
-        fit_in_folder(rankings, CONFIG, tmp_path)
+        fit_in_folder(rankings, THREE_TYPES, tmp_path)
 
 
 def command(*more, out):

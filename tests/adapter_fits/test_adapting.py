@@ -9,8 +9,7 @@ from types import ModuleType
 
 import numpy as np
 import pytest
-from panels import planted
-from trainers import BASE, ByHand, install
+from trainers import ADAPTERS, BASE, THREE_TYPES
 
 import emdpo
 from emdpo.adapters.config import AdapterConfig
@@ -22,34 +21,6 @@ from emdpo.core.portraits import type_portraits
 from emdpo.report import audit_page
 from emdpo.settings import FitConfig
 from emdpo.telling import fit_text
-
-QUICK = {"features": "columns", "restarts": 2}
-ADAPTERS = {**QUICK, "policy": "adapters"}
-CONFIG = FitConfig(n_types=3, **ADAPTERS)
-
-
-@pytest.fixture(scope="module")
-def rankings():
-    return planted()
-
-
-@pytest.fixture(scope="module")
-def loglinear(rankings):
-    return emdpo.fit(rankings, 3, **QUICK)
-
-
-@pytest.fixture(scope="module")
-def fit(rankings):
-    with pytest.MonkeyPatch.context() as patch:
-        install(patch, ByHand())
-        return emdpo.fit(rankings, 3, **ADAPTERS)
-
-
-@pytest.fixture
-def by_hand(monkeypatch):
-    trainer = ByHand()
-    install(monkeypatch, trainer)
-    return trainer
 
 
 def test_settings_that_only_adapters_have():
@@ -128,7 +99,7 @@ def test_the_trainer_is_given_the_best_log_linear_fit(rankings, loglinear, by_ha
     (panel, state, config, watching) = by_hand.calls[0]
     assert panel.n_users == rankings.n_users
     assert state.log_likelihood == loglinear.log_likelihood
-    assert config == CONFIG
+    assert config == THREE_TYPES
     assert watching["folder"] == Path("x")
     assert watching["should_stop"]() is False
     assert told == [("step", {"round": 1, "rounds": 2, "done": 0.5})]

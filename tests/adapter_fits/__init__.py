@@ -1,0 +1,1 @@
+"""Tests of fits of adapters, with a trainer that trains nothing."""
