@@ -216,8 +216,8 @@ class ChatEvents:
         Where another page of this visitor has begun them, they are shown as that page left them.
         """
         talk = self._place.talks.get(talk_id, run_id)
-        if talk is None or talk.last is None:
-            yield {self._tab.note: note_html(GONE, "error")}
+        if talk is None or talk.last is None:  # Gradio tells of changes that were none, too
+            yield {self._tab.note: gr.skip()}
             return
         turn = talk.begin()
         if turn is not None:

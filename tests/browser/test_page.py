@@ -72,6 +72,16 @@ def test_a_tab_without_its_input_says_so_and_fits_the_demo(page, tab):
     expect(line).to_have_count(0)
 
 
+def test_a_log_linear_run_says_why_it_cannot_chat(page, tab, address, demo_run):
+    page.goto(f"{address}?run={demo_run}")
+    load_demo(page)
+    for name in ("1 Data", "2 Fit", "3 Types", "4 Chat"):
+        tab(name)
+        page.wait_for_timeout(500)
+    expect(page.get_by_text("This run's policies are log-linear")).to_be_visible()
+    expect(page.get_by_role("button", name="Open the demo with adapters")).to_be_visible()
+
+
 def test_an_own_file_and_a_bad_one(page, tmp_path):
     good = tmp_path / "mine.csv"
     rows = [f"u{i},p,answer {c},{r}" for i in range(12) for r, c in enumerate("abc", 1)]
