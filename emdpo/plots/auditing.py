@@ -188,7 +188,7 @@ def regret_matrix_figure(audit: Audit) -> go.Figure:
     figure = question_figure(
         "What if a type gets another's model?",
         f"Row: who is served; column: whose model serves. Plain regret in nats, mean over "
-        f"{audit.n_prompts:,} prompts; 0 = its own model, darker is worse.",
+        f"prompts (n = {audit.n_prompts:,}); 0 = its own model, darker is worse.",
         height=64 * len(held) + 60,
         legend=0,
     )
