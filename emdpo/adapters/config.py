@@ -29,13 +29,13 @@ class AdapterConfig:
     top_layers: int | None = None
     """Adapters sit on the top L blocks, in 1..n_layers, and what enters these is computed once;
     None = on all blocks."""
-    learning_rate: float = 1e-3
-    """Of AdamW, > 0, after a short warm-up."""
+    learning_rate: float = 2e-3
+    """Of AdamW, > 0, after a short warm-up; in round t it falls from learning_rate / t to 0."""
     rounds: int = 6
     """Most rounds of generalised EM, >= 0: an M-step of every adapter, then an E-step."""
     epochs: int = 1
     """Passes over the prompts in each M-step, >= 1."""
-    prompts_per_step: int = 4
+    prompts_per_step: int = 3
     """Prompts whose rankings make one optimiser step, >= 1."""
     held_out_share: float = 0.1
     """Share of prompts kept out of the M-steps to guard each round, in [0, 0.5]."""

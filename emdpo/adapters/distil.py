@@ -48,7 +48,7 @@ Progress = Callable[..., None]
 GAIN = 0.01
 """Share of both losses that an epoch must take off to be worth its time."""
 
-RATE = 0.3
+RATE = 0.15
 """Share of the fit's learning rate that distilling starts with, since it starts near its end; it
 falls to 0 over the epochs, and halves where one was in vain."""
 

@@ -27,7 +27,7 @@ from emdpo.adapters.rounds import (
 )
 from emdpo.adapters.saved import POOLED, type_name
 from emdpo.adapters.store import Store, restore_trainer, trainer_state
-from emdpo.adapters.training import AdapterTrainer, Batches, PassOutcome, Step
+from emdpo.adapters.training import AdapterTrainer, Batches, Fall, PassOutcome, Step
 from emdpo.core.em import (
     NO_RESPONSIBILITY,
     Monitor,
@@ -49,6 +49,10 @@ if TYPE_CHECKING:
 
 WORTHWHILE = 0.01
 """Share of the mean weight of a prompt below which a type passes over it."""
+
+FINAL = 2
+"""The round whose learning rate the final pass takes where E-steps were cross-fitted: its adapters
+know half of the rankings."""
 
 Progress = Callable[..., None]
 """Called as progress(event, **facts)."""
@@ -199,10 +203,18 @@ class GeneralisedEM:
             rng = np.random.default_rng([self.seed, number, index, current])
             batches = Batches.shuffled(prompts, self.config.prompts_per_step, rng)
             self._last_step = first = step if current == epoch else 0
-            trainer, per_step = self.trainers[one.name], weights.sum() / len(batches.prompts)
-            objective = RankingObjective(part, weights, trainer.beta, per_step)
+            n_steps, trainer = len(batches.prompts), self.trainers[one.name]
+            objective = RankingObjective(part, weights, trainer.beta, weights.sum() / n_steps)
             for told in trainer.run(
-                objective, batches, first=first, should_stop=self.watching.should_stop
+                objective,
+                batches,
+                first=first,
+                fall=falling(
+                    number if one in self.trainees else FINAL,
+                    current * n_steps,
+                    self.config.epochs * n_steps,
+                ),
+                should_stop=self.watching.should_stop,
             ):
                 if isinstance(told, Step):
                     self._report(one, index, number, current, told)
@@ -363,6 +375,22 @@ class GeneralisedEM:
         tensors, facts = trainer_state(self.trainers[name])
         place = {"round": number, "epoch": epoch, "step": step}
         self.store.write(f"adapter-{name}", tensors, {**facts, **place})
+
+
+def falling(number: int, before: int, n_steps: int) -> Fall:
+    """Return how the learning rate falls in a round: from 1 / number in a straight line to nought.
+
+    Rates of order 1 / number let the rounds settle (Robbins and Monro 1951): with a constant rate
+    the second round already learns the prompts by heart (docs/adapters.md).
+
+    Parameters
+    ----------
+    number
+        The round, from 1.
+    before, n_steps
+        Steps of the round's passes before this one, and of all of them.
+    """
+    return lambda step: (1 - (before + step) / n_steps) / number
 
 
 def worthwhile_prompts(part: Rankings, weights: NDArray[np.float64]) -> NDArray[np.int64]:

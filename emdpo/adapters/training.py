@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import TYPE_CHECKING, NamedTuple
@@ -30,6 +30,15 @@ MAX_NORM = 1.0
 
 MAX_SKIPPED = 3
 """Steps in a row without a finite gradient before the adapter is rolled back."""
+
+
+Fall = Callable[[int], float]
+"""Takes the number of a pass's step, from 0, to its share of the learning rate, in (0, 1]."""
+
+
+def no_fall(_step: int) -> float:
+    """Keep the learning rate where it is."""
+    return 1.0
 
 
 class PassOutcome(Enum):
@@ -122,6 +131,7 @@ class AdapterTrainer:
         batches: Batches,
         *,
         first: int = 0,
+        fall: Fall = no_fall,
         should_stop: StopTest = never,
     ) -> Iterator[Step | PassOutcome]:
         """Take the steps of one pass from number `first`; yield each, then how the pass ended."""
@@ -131,7 +141,7 @@ class AdapterTrainer:
             if should_stop():
                 yield PassOutcome.CANCELLED
                 return
-            step = self._step(objective, batches.prompts[number])
+            step = self._step(objective, batches.prompts[number], fall(number))
             skipped = 0 if np.isfinite(step.loss) else skipped + 1
             yield step._replace(step=number + 1, n_steps=n_steps)
             if skipped == MAX_SKIPPED:
@@ -139,7 +149,7 @@ class AdapterTrainer:
                 return
         yield PassOutcome.DONE
 
-    def _step(self, objective: Objective, prompts: NDArray[np.int64]) -> Step:
+    def _step(self, objective: Objective, prompts: NDArray[np.int64], share: float) -> Step:
         """Take one optimiser step; out of memory halves what goes through at once, not the step."""
         while True:
             try:
@@ -154,7 +164,7 @@ class AdapterTrainer:
         finite = bool(np.isfinite(loss)) and bool(torch.isfinite(norm))
         if finite:
             for group in self.optimizer.param_groups:
-                group["lr"] = self.rate * min(1.0, (self.n_steps + 1) / WARM_UP)
+                group["lr"] = self.rate * share * min(1.0, (self.n_steps + 1) / WARM_UP)
             self.optimizer.step()
             self.n_steps += 1
         self.optimizer.zero_grad(set_to_none=True)

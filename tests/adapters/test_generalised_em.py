@@ -10,10 +10,11 @@ import torch
 from sklearn.metrics import adjusted_rand_score
 from text_panels import text_rankings
 
-from emdpo.adapters import generalised_em, training
+from emdpo.adapters import training
 from emdpo.adapters.base_model import load_base_model
 from emdpo.adapters.config import AdapterConfig
 from emdpo.adapters.fitting import fit_adapters
+from emdpo.adapters.generalised_em import falling, worthwhile_prompts
 from emdpo.adapters.lora import carry
 from emdpo.adapters.rounds import Course, Round, facts_of, trainees
 from emdpo.adapters.scoring import ResponseScorer
@@ -291,11 +292,18 @@ def test_cross_fitted_rounds_train_each_type_on_either_half():
     assert [one.name for one in trainees(1, False)] == ["type-1"]
 
 
+def test_the_learning_rate_falls_within_rounds_and_from_round_to_round():
+    first, second = (falling(1, before, 6) for before in (0, 3))  # two passes of three steps
+    shares = [fall(step) for fall in (first, second) for step in range(3)]
+    np.testing.assert_allclose(shares, [1, 5 / 6, 4 / 6, 3 / 6, 2 / 6, 1 / 6])
+    assert [falling(number, 0, 6)(0) for number in (1, 2, 4)] == [1, 1 / 2, 1 / 4]
+
+
 def test_prompts_that_weigh_nothing_are_passed_over():
     panel = text_rankings(n_users=4, answers=1, shared=False)
     weights = np.array([1.0, 0.5, 1e-4, 0.0])
-    assert generalised_em.worthwhile_prompts(panel, weights).tolist() == panel.prompt[:2].tolist()
-    assert len(generalised_em.worthwhile_prompts(panel, np.zeros(4))) == 0
+    assert worthwhile_prompts(panel, weights).tolist() == panel.prompt[:2].tolist()
+    assert len(worthwhile_prompts(panel, np.zeros(4))) == 0
 
 
 @pytest.mark.parametrize(
@@ -312,7 +320,13 @@ def test_only_cross_fitting_moves_users_whose_prompts_are_their_own(
     panel = text_rankings(n_users=16, answers=6, shared=False)
     start = leaning(16, 0.95, wrong=5)
     adapters = AdapterConfig(
-        rank=8, learning_rate=5e-3, rounds=2, epochs=4, cross_fit=cross_fit, held_out_share=0.0
+        rank=8,
+        learning_rate=7e-3,
+        rounds=2,
+        epochs=4,
+        prompts_per_step=4,
+        cross_fit=cross_fit,
+        held_out_share=0.0,
     )
     outcome = fit(panel, start=start, adapters=adapters)
     found = outcome.log_resp.argmax(axis=1)

@@ -124,7 +124,7 @@ def test_out_of_memory_halves_the_pass_and_keeps_the_step(trainer, panel, monkey
         return real(packs)
 
     monkeypatch.setattr(trainer.scorer, "log_probs", greedy)
-    step = trainer._step(objective(panel), np.unique(panel.prompt))
+    step = trainer._step(objective(panel), np.unique(panel.prompt), 1.0)
     assert np.isclose(step.loss, expected, rtol=1e-6)
     assert trainer.scorer.budget <= 150
 
