@@ -7,7 +7,10 @@ from importlib import import_module
 
 import pandas as pd
 
-NAMES = ("million_rows", "mixture_of_items", "one_plackett_luce", "adapter_training")
+NAMES = (
+    *("million_rows", "mixture_of_items", "one_plackett_luce"),
+    *("adapter_training", "adapter_depth"),
+)
 
 
 def main() -> None:

@@ -26,8 +26,12 @@ from emdpo.settings import ADAPTERS, FitConfig
 
 PAGE = Path(__file__).resolve().parent.parent / "docs" / "adapters-demo.md"
 
-SETTINGS = AdapterConfig(rank=4, alpha=8.0, top_layers=15, rounds=3)
-"""The defaults, but for rank and depth, which keep the shipped files small, and fewer rounds."""
+SETTINGS = AdapterConfig(rank=4, alpha=8.0, top_layers=15, learning_rate=2e-3, rounds=3)
+"""Rank and depth keep the shipped files small; half the depth bears twice the learning rate."""
+
+BETA = 0.03
+"""Policies may go further from the base model than with DPO's usual 0.1: so small a model must, for
+its answers to be told apart."""
 
 QUESTIONS = (
     "How do I learn to swim as an adult?",
@@ -45,7 +49,7 @@ def make_run() -> float:
     """Fit, audit and save; return the seconds of the fit."""
     if DEMO_RUN.exists():
         shutil.rmtree(DEMO_RUN)
-    config = FitConfig(n_types=DEMO_TYPES, policy=ADAPTERS, adapters=SETTINGS)
+    config = FitConfig(n_types=DEMO_TYPES, policy=ADAPTERS, beta=BETA, adapters=SETTINGS)
     began = time.perf_counter()
     fit = fit_in_folder(emdpo.load(demo_file()), config, DEMO_RUN)
     seconds = time.perf_counter() - began

@@ -16,6 +16,10 @@ CROSS_FIT = ("auto", "always", "never")
 """When the E-step scores only rankings that the scoring policy was not trained on."""
 
 
+FEWEST_STEPS = 12
+"""Optimiser steps of an M-step on few prompts: with one pass two prompts would make one step."""
+
+
 @dataclass(frozen=True)
 class AdapterConfig:
     """How one LoRA adapter per type is shaped and trained."""
@@ -33,8 +37,8 @@ class AdapterConfig:
     """Of AdamW, > 0, after a short warm-up; in round t it falls from learning_rate / t to 0."""
     rounds: int = 6
     """Most rounds of generalised EM, >= 0: an M-step of every adapter, then an E-step."""
-    epochs: int = 1
-    """Passes over the prompts in each M-step, >= 1."""
+    epochs: int | None = None
+    """Passes over the prompts in each M-step, >= 1; None = as many as make FEWEST_STEPS steps."""
     prompts_per_step: int = 3
     """Prompts whose rankings make one optimiser step, >= 1."""
     held_out_share: float = 0.1
@@ -47,11 +51,12 @@ class AdapterConfig:
     """Tokens that go through the model at once, >= 1; less needs less memory, nothing else."""
 
     def __post_init__(self) -> None:
-        whole = (("rank", 1), ("rounds", 0), ("epochs", 1), ("prompts_per_step", 1))
+        whole = (("rank", 1), ("rounds", 0), ("prompts_per_step", 1))
         for name, least in (*whole, ("max_length", 2), ("tokens_per_pass", 1)):
             _check_whole(name, getattr(self, name), least)
-        if self.top_layers is not None:
-            _check_whole("top_layers", self.top_layers, 1)
+        for name in ("top_layers", "epochs"):
+            if getattr(self, name) is not None:
+                _check_whole(name, getattr(self, name), 1)
         for name in ("alpha", "learning_rate"):
             value = getattr(self, name)
             if not (np.isfinite(value) and value > 0):
@@ -62,6 +67,15 @@ class AdapterConfig:
             if getattr(self, name) not in choices:
                 given = getattr(self, name)
                 raise EmdpoError(f"{name} must be one of {', '.join(choices)}, got {given!r}")
+
+    def passes(self, n_prompts: int) -> int:
+        """Return how often an M-step passes over so many prompts (>= 1).
+
+        >>> [AdapterConfig(prompts_per_step=3).passes(n) for n in (2, 10, 60)]
+        [12, 3, 1]
+        """
+        n_steps = -(-n_prompts // self.prompts_per_step)
+        return self.epochs or -(-FEWEST_STEPS // n_steps)
 
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as JSON values."""

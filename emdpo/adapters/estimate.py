@@ -96,16 +96,19 @@ def estimate_fit(rankings: Rankings, config: FitConfig) -> Estimate:
     began = time.monotonic()
     base = load_base_model(config.base_model or EMBEDDED)
     loading = time.monotonic() - began
-    with TemporaryDirectory(prefix="emdpo-") as work:
+    with TemporaryDirectory(prefix="emdpo-") as folder:
         began = time.monotonic()
         part = rankings.select(np.isin(rankings.prompt, sample))
-        tokens = tokenise(part, base, Path(work), max_length=settings.max_length)
+        tokens = tokenise(part, base, Path(folder), max_length=settings.max_length)
         assert tokens is not None  # noqa: S101  # nobody could stop it
         tokenising = (time.monotonic() - began) / share
         packs = make_packs(tokens, _shown(part), settings.tokens_per_pass)
-        probe = _probe(base, part, tokens, config, settings, Path(work))
+        probe = _probe(base, part, tokens, config, settings, Path(folder))
     n_tokens = sum(pack.n_tokens for pack in packs) / share
-    low, high = _seconds(n_tokens, probe, workload(rankings, config.n_types, folds), settings)
+    learnt = len(np.unique(rankings.prompt[~folds.guard]))
+    n_passes = settings.passes(max(learnt // (2 if folds.cross_fitted else 1), 1))
+    work = workload(rankings, config.n_types, folds)
+    low, high = _seconds(n_tokens, n_passes, probe, work, settings)
     names = adapter_names_of(config.n_types, folds.cross_fitted)
     return Estimate(
         seconds_low=loading + tokenising + low,
@@ -132,15 +135,15 @@ def workload(rankings: Rankings, n_types: int, folds: Folds) -> Workload:
 
 
 def _seconds(
-    n_tokens: float, probe: _Probe, work: Workload, settings: AdapterConfig
+    n_tokens: float, n_passes: int, probe: _Probe, work: Workload, settings: AdapterConfig
 ) -> tuple[float, float]:
-    """Return the time of trunk, reference and rounds, low and high."""
+    """Return the time of trunk, reference and rounds of so many passes each, low and high."""
     once = n_tokens * (probe.trunk + probe.scoring)
     fewest = min(settings.rounds, 1 + PATIENCE)
     ends = (fewest, work.training_low, 0), (settings.rounds, work.training_high, 1)
     low, high = (
         once
-        + n_tokens * settings.epochs * probe.training[side] * (rounds * share + work.final_training)
+        + n_tokens * n_passes * probe.training[side] * (rounds * share + work.final_training)
         + n_tokens * probe.scoring * (rounds * work.scoring + work.final_scoring)
         for rounds, share, side in ends
     )

@@ -14,8 +14,9 @@ from emdpo.adapters.base_model import BaseModel, inspect_base_model, load_base_m
 from emdpo.adapters.config import AdapterConfig
 from emdpo.adapters.embedded import HUB_ID, LICENCE
 from emdpo.adapters.folds import plan_folds
-from emdpo.adapters.generalised_em import GeneralisedEM, Progress, Watching
+from emdpo.adapters.generalised_em import GeneralisedEM
 from emdpo.adapters.lora import attach, check_depth, lora_config
+from emdpo.adapters.m_steps import Progress, Watching
 from emdpo.adapters.passes import ScoringPass, Stopped
 from emdpo.adapters.rounds import Course, half_name, trainees
 from emdpo.adapters.saved import POOLED, Adapter, AdapterOutcome, BaseModelCard, type_name

@@ -9,12 +9,12 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from emdpo.adapters.loss import RankingObjective
+from emdpo.adapters.m_steps import MStep, MSteps, Watching
 from emdpo.adapters.passes import ScoringPass
 from emdpo.adapters.rounds import (
     Course,
@@ -26,16 +26,12 @@ from emdpo.adapters.rounds import (
     trainees,
 )
 from emdpo.adapters.saved import POOLED, type_name
-from emdpo.adapters.store import Store, restore_trainer, trainer_state
-from emdpo.adapters.training import AdapterTrainer, Batches, Fall, PassOutcome, Step
+from emdpo.adapters.store import Store
 from emdpo.core.em import (
     NO_RESPONSIBILITY,
-    Monitor,
     StopReason,
-    StopTest,
     e_step,
     m_step_weights,
-    never,
     user_totals,
 )
 from emdpo.core.plackett_luce import log_likelihoods
@@ -45,26 +41,12 @@ if TYPE_CHECKING:
 
     from emdpo.adapters.config import AdapterConfig
     from emdpo.adapters.folds import Folds
+    from emdpo.adapters.training import AdapterTrainer
     from emdpo.core.rankings import Rankings
-
-WORTHWHILE = 0.01
-"""Share of the mean weight of a prompt below which a type passes over it."""
 
 FINAL = 2
 """The round whose learning rate the final pass takes where E-steps were cross-fitted: its adapters
 know half of the rankings."""
-
-Progress = Callable[..., None]
-"""Called as progress(event, **facts)."""
-
-
-@dataclass(eq=False)
-class Watching:
-    """Who is told of the work, and may stop it."""
-
-    monitor: Monitor | None = None
-    should_stop: StopTest = never
-    progress: Progress = field(default=lambda *_args, **_facts: None)
 
 
 class GeneralisedEM:
@@ -93,6 +75,7 @@ class GeneralisedEM:
         """(A,) of each adapter at its best; cross-fitted ones of the rankings that they judge."""
         self.best_pooled = -np.inf
         self._scores: dict[str, NDArray[np.float64]] = {}
+        self._m_steps = MSteps(panel, folds, config, seed, store, watching)
         self._guarding = np.ones(panel.n_rankings, bool) if folds.cross_fitted else folds.guard
 
     @property
@@ -104,7 +87,6 @@ class GeneralisedEM:
         self, log_resp: NDArray[np.float64], log_weights: NDArray[np.float64]
     ) -> tuple[Course, StopReason]:
         """Return how the rounds went from starting responsibilities, and why they ended."""
-        self._last_step = 0
         course = self._resumed() or self._start(log_resp, log_weights)
         for row in course.rows:
             self.watching.progress("round", **row, n_guard=self.n_guard)
@@ -114,7 +96,7 @@ class GeneralisedEM:
         while (reason := course.reason(self.n_guard, self.config.rounds)) is None:
             began = time.monotonic()
             number = course.now.number + 1
-            stopped = self._m_steps(number, course.now.log_resp)
+            stopped = self._train_all(number, course.now.log_resp)
             if stopped is not None:
                 return course, stopped
             following = self._e_step(number, course.now)
@@ -133,13 +115,13 @@ class GeneralisedEM:
 
         Only where E-steps are cross-fitted: elsewhere the best round's adapters are the final ones.
         """
-        for index, one in enumerate(trainees(self.n_types, True, final=True)):
+        final = trainees(self.n_types, True, final=True)
+        for index, one in enumerate(final):
             self.trainers[one.name] = trainer = self.make_trainer(one.name)
-            trainer.scorer.adapted.load_tensors(
-                one.name, self.best_tensors[half_name(one.k or 0, 0)]
-            )
-            number = round_number + 1
-            stopped = self._train(one, len(self.trainees) + index, number, log_resp)
+            half = self.best_tensors[half_name(one.k or 0, 0)]
+            trainer.scorer.adapted.load_tensors(one.name, half)
+            step = MStep(one, trainer, round_number + 1, FINAL, index, len(final))
+            stopped = self._m_steps.train(step, log_resp, half)
             if stopped is not None:
                 return stopped
             self.best_tensors[one.name] = trainer.scorer.adapted.tensors(one.name)
@@ -160,101 +142,20 @@ class GeneralisedEM:
         course = Course(state, state, (facts_of(state, 0.0, 0),))
         return course
 
-    def _m_steps(self, number: int, log_resp: NDArray[np.float64]) -> StopReason | None:
+    def _train_all(self, number: int, log_resp: NDArray[np.float64]) -> StopReason | None:
         """Train every adapter of the round; return why the fit must end here, if it must."""
         for index, one in enumerate(self.trainees):
-            stopped = self._train(one, index, number, log_resp)
+            trainer, n_adapters = self.trainers[one.name], len(self.trainees)
+            step = MStep(one, trainer, number, number, index, n_adapters)
+            stopped = self._m_steps.train(step, log_resp, self.best_tensors[one.name])
             if stopped is not None:
                 return stopped
         return None
 
-    def _train(
-        self, one: Trainee, index: int, number: int, log_resp: NDArray[np.float64]
-    ) -> StopReason | None:
-        trainer = self.trainers[one.name]
-        epoch, step = self._position(one.name, number)
-        while True:
-            outcome = self._passes(one, index, number, log_resp, epoch, step)
-            if outcome is PassOutcome.CANCELLED:
-                return StopReason.CANCELLED
-            if outcome is PassOutcome.DONE:
-                self._save_trainer(one.name, number, self.config.epochs, 0)
-                return None
-            if trainer.rate < self.config.learning_rate:
-                return StopReason.NON_FINITE  # it has been rolled back before
-            trainer.roll_back(self.best_tensors[one.name])
-            self.watching.progress("rolled_back", adapter=one.name, round=number)
-            epoch, step = 0, 0
-
-    def _passes(
-        self,
-        one: Trainee,
-        index: int,
-        number: int,
-        log_resp: NDArray[np.float64],
-        epoch: int,
-        step: int,
-    ) -> PassOutcome:
-        part, weights = self._training_rankings(one, log_resp)
-        prompts = worthwhile_prompts(part, weights)
-        if len(prompts) == 0:
-            return PassOutcome.DONE
-        for current in range(epoch, self.config.epochs):
-            rng = np.random.default_rng([self.seed, number, index, current])
-            batches = Batches.shuffled(prompts, self.config.prompts_per_step, rng)
-            self._last_step = first = step if current == epoch else 0
-            n_steps, trainer = len(batches.prompts), self.trainers[one.name]
-            objective = RankingObjective(part, weights, trainer.beta, weights.sum() / n_steps)
-            for told in trainer.run(
-                objective,
-                batches,
-                first=first,
-                fall=falling(
-                    number if one in self.trainees else FINAL,
-                    current * n_steps,
-                    self.config.epochs * n_steps,
-                ),
-                should_stop=self.watching.should_stop,
-            ):
-                if isinstance(told, Step):
-                    self._report(one, index, number, current, told)
-                elif told is not PassOutcome.DONE:
-                    if told is PassOutcome.CANCELLED:
-                        self._save_trainer(one.name, number, current, self._last_step)
-                    return told
-        return PassOutcome.DONE
-
-    def _report(self, one: Trainee, index: int, number: int, epoch: int, step: Step) -> None:
-        self._last_step = step.step
-        if self.store.due():
-            self._save_trainer(one.name, number, epoch, step.step)
-        n_passes = len(self.trainees) * self.config.epochs
-        self.watching.progress(
-            "step",
-            round=number,
-            rounds=self.config.rounds,
-            adapter=one.name,
-            done=(index * self.config.epochs + epoch + step.step / step.n_steps) / n_passes,
-            loss=step.loss,
-            n_tokens=step.n_tokens,
-        )
-
-    def _training_rankings(
-        self, one: Trainee, log_resp: NDArray[np.float64]
-    ) -> tuple[Rankings, NDArray[np.float64]]:
-        """Return the rankings that an adapter learns and their weights, (R',)."""
-        keep = ~self.folds.guard
-        if one.half is not None and self.folds.half is not None:
-            keep = keep & (self.folds.half == one.half)
-        weights = self.panel.weight
-        if one.k is not None:
-            weights = weights * np.exp(log_resp[self.panel.user, one.k])
-        return self.panel.select(keep), weights[keep]
-
     def _e_step(self, number: int, before: Round) -> Round | None:
         """Return the state under the adapters as they are; None if told to stop."""
         for index, one in enumerate(self.trainees):
-            _, weights = self._training_rankings(one, before.log_resp)
+            _, weights = self._m_steps.rankings(one, before.log_resp)
             if weights.sum() < NO_RESPONSIBILITY:
                 continue  # untrained: its scores stand
             scores = self._score(one, index, number)
@@ -361,46 +262,3 @@ class GeneralisedEM:
             self.best_scores[name] = tensors[f"scores.best.{name}"].numpy()
         self.best_pooled = facts["best_pooled"]
         return Course.from_tensors(tensors, facts)
-
-    def _position(self, name: str, number: int) -> tuple[int, int]:
-        """Return epoch and step where an adapter goes on in a round, restored from the store."""
-        held = self.store.read(f"adapter-{name}")
-        if held is None:
-            return 0, 0
-        tensors, facts = held
-        restore_trainer(self.trainers[name], tensors, facts)
-        return (facts["epoch"], facts["step"]) if facts["round"] == number else (0, 0)
-
-    def _save_trainer(self, name: str, number: int, epoch: int, step: int) -> None:
-        tensors, facts = trainer_state(self.trainers[name])
-        place = {"round": number, "epoch": epoch, "step": step}
-        self.store.write(f"adapter-{name}", tensors, {**facts, **place})
-
-
-def falling(number: int, before: int, n_steps: int) -> Fall:
-    """Return how the learning rate falls in a round: from 1 / number in a straight line to nought.
-
-    Rates of order 1 / number let the rounds settle (Robbins and Monro 1951): with a constant rate
-    the second round already learns the prompts by heart (docs/adapters.md).
-
-    Parameters
-    ----------
-    number
-        The round, from 1.
-    before, n_steps
-        Steps of the round's passes before this one, and of all of them.
-    """
-    return lambda step: (1 - (before + step) / n_steps) / number
-
-
-def worthwhile_prompts(part: Rankings, weights: NDArray[np.float64]) -> NDArray[np.int64]:
-    """Return the prompts whose rankings weigh something, sorted.
-
-    Where users have prompts of their own, most prompts are other types' and would cost a pass each
-    for a vanishing gradient: those with less than WORTHWHILE of the mean weight are left out.
-    """
-    if weights.sum() < NO_RESPONSIBILITY:
-        return np.empty(0, np.int64)
-    by_prompt = np.bincount(part.prompt, weights, minlength=part.n_prompts)
-    shown = np.unique(part.prompt).astype(np.int64)
-    return shown[by_prompt[shown] >= WORTHWHILE * by_prompt[shown].mean()]

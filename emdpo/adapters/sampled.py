@@ -21,7 +21,7 @@ from emdpo.adapters.consensus import score_consensus
 from emdpo.adapters.distilled import DISTILLED
 from emdpo.adapters.drawn import Answer, draw_answers, with_answers
 from emdpo.adapters.fitted import model_of
-from emdpo.adapters.generalised_em import Watching
+from emdpo.adapters.m_steps import Watching
 from emdpo.adapters.saved import POOLED, adapter_names
 from emdpo.adapters.scoring import ResponseScorer
 from emdpo.adapters.tokens import Tokens, tokenise

@@ -85,8 +85,7 @@ def _connect(
     )
     tab.stop.click(events.stop, ids, tab.parts, **PRIVATE)
     # What the old conversation still says must not be drawn over the new one.
-    over = [asking, answering]
-    tab.anew.click(events.start_anew, ids, tab.parts, cancels=over, **PRIVATE)
+    tab.anew.click(events.start_anew, ids, tab.parts, cancels=[asking, answering], **PRIVATE)
     tab.reveal.click(events.judge, [*ids, tab.liked, tab.guess], tab.parts, **PRIVATE)
     tab.offer.click(events.open_demo_run, outputs=[run_id, tab.note], **PRIVATE)
     shown = [run_id, tab.mine]

@@ -14,8 +14,8 @@ from emdpo.adapters import training
 from emdpo.adapters.base_model import load_base_model
 from emdpo.adapters.config import AdapterConfig
 from emdpo.adapters.fitting import fit_adapters
-from emdpo.adapters.generalised_em import falling, worthwhile_prompts
 from emdpo.adapters.lora import carry
+from emdpo.adapters.m_steps import falling, worthwhile_prompts
 from emdpo.adapters.rounds import Course, Round, facts_of, trainees
 from emdpo.adapters.scoring import ResponseScorer
 from emdpo.adapters.tokens import tokenise
@@ -164,6 +164,16 @@ def test_a_stop_while_they_are_scored_is_told_and_can_be_resumed(fit, tmp_path):
     np.testing.assert_array_equal(resumed.scores, whole.scores)
     assert resumed.stop_reason is whole.stop_reason
     assert not resumed.warnings
+
+
+def test_few_prompts_are_passed_over_often_enough(fit):
+    """Six prompts, five of them learnt, two a step: three steps a pass, so four passes make 12."""
+    told = []
+    fit(
+        adapters=replace(SETTINGS, rounds=1),
+        on_progress=lambda event, **facts: told.append((event, facts.get("adapter"))),
+    )
+    assert told.count(("step", "type-1")) == 12
 
 
 def test_the_same_seed_gives_the_same_bytes(fit):

@@ -15,8 +15,8 @@ from emdpo.adapters.answers import base_speaker, type_speaker
 from emdpo.adapters.base_model import BaseModel
 from emdpo.adapters.config import AdapterConfig
 from emdpo.adapters.drawn import draw_answers, with_answers
-from emdpo.adapters.generalised_em import Watching
 from emdpo.adapters.lora import attach
+from emdpo.adapters.m_steps import Watching
 from emdpo.adapters.sampled import draw_and_score, rules_asked, voices
 from emdpo.adapters.tokens import PROMPT_COLUMNS, RESPONSE_COLUMNS, Tokens
 from emdpo.core.sampled_regret import SamplingPlan, regret_of_draws
