@@ -142,7 +142,8 @@ def write_page(seconds: float | None) -> None:
     """Write docs/adapters-demo.md from the shipped run."""
     fit = emdpo.load_fit(DEMO_RUN)
     size = sum(path.stat().st_size for path in DEMO_RUN.rglob("*") if path.is_file())
-    settings = ", ".join(f"{k} = {v}" for k, v in SETTINGS.to_dict().items())
+    held = {"beta": BETA, **SETTINGS.to_dict()}
+    settings = ", ".join(f"{name} = {value}" for name, value in held.items())
     took = "" if seconds is None else f" The fit took {seconds / 60:.1f} minutes on two cores."
     lines = [
         "# Adapters on the demo",

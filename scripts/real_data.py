@@ -1,6 +1,8 @@
 """Fit, choose K and audit every file of ../shared/data; write docs/real-data.md.
 
 python scripts/real_data.py [NAME ...]   # the others' last results, in runs/real-data, are kept
+
+A NAME that ends in +adapters is the file's fit with adapters (scripts/real_text.py).
 """
 
 from __future__ import annotations
@@ -8,10 +10,12 @@ from __future__ import annotations
 import json
 import sys
 import time
+from collections.abc import Iterable
 from functools import partial
 from pathlib import Path
 
 import numpy as np
+import real_text
 from sklearn.metrics import adjusted_rand_score
 
 import emdpo
@@ -42,6 +46,8 @@ ATTRIBUTES = {
 }
 """Attributes audited; an empty tuple takes all that the file has."""
 
+WITH_ADAPTERS = tuple(f"{name}+adapters" for name in real_text.FEATURES)
+
 CIRCULAR = {"polis_group"}
 """Computed from the same votes, so that a gap says nothing new."""
 
@@ -57,13 +63,18 @@ MAX_SELECTION_USERS = 600
 def main() -> None:
     """Study the files named, or all, and write the page."""
     KEPT.mkdir(parents=True, exist_ok=True)
-    for name in sys.argv[1:] or ATTRIBUTES:
-        facts = study(name)
+    for name in sys.argv[1:] or (*ATTRIBUTES, *WITH_ADAPTERS):
+        own = name.removesuffix("+adapters")
+        facts = study(name) if own == name else real_text.study(own, DATA / f"{own}.parquet")
         (KEPT / f"{name}.json").write_text(json.dumps(facts, indent=1, ensure_ascii=False))
-        print(name, facts["n_types"], facts["seconds"], facts["worst_pooled"], flush=True)
-    kept = [KEPT / f"{name}.json" for name in ATTRIBUTES]
-    PAGE.parent.mkdir(exist_ok=True)
-    PAGE.write_text(page([json.loads(path.read_text()) for path in kept if path.exists()]))
+        print(name, "done", flush=True)
+    PAGE.write_text(page(kept(ATTRIBUTES), kept(WITH_ADAPTERS)))
+
+
+def kept(names: Iterable[str]) -> list[dict]:
+    """Return the last results of some files."""
+    paths = [KEPT / f"{name}.json" for name in names]
+    return [json.loads(path.read_text()) for path in paths if path.exists()]
 
 
 def study(name: str) -> dict[str, object]:
@@ -170,9 +181,11 @@ def spread(audit: Audit, attribute: str) -> str:
     return " to ".join(parts)
 
 
-def page(studies: list[dict]) -> str:
+def page(studies: list[dict], with_adapters: list[dict]) -> str:
     """Return docs/real-data.md."""
-    return "\n".join([*INTRODUCTION, *table(studies), *READING, *details(studies)]) + "\n"
+    parts = [INTRODUCTION, table(studies), READING, details(studies)]
+    parts += [real_text.section(with_adapters)] if with_adapters else []
+    return "\n".join(line for part in parts for line in part) + "\n"
 
 
 INTRODUCTION = [
