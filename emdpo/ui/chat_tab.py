@@ -87,7 +87,8 @@ def _connect(
     # What the old conversation still says must not be drawn over the new one.
     tab.anew.click(events.start_anew, ids, tab.parts, cancels=[asking, answering], **PRIVATE)
     tab.reveal.click(events.judge, [*ids, tab.liked, tab.guess], tab.parts, **PRIVATE)
-    tab.offer.click(events.open_demo_run, outputs=[run_id, tab.note], **PRIVATE)
+    opened = tab.offer.click(events.open_demo_run, outputs=[run_id, tab.note], **PRIVATE)
+    opened.then(events.warm, run_id, **PRIVATE)
     shown = [run_id, tab.mine]
     session.milestone.change(events.show, shown, tab.parts, cancels=[answering], **PRIVATE)
     here.select(events.warm, run_id, **PRIVATE)
