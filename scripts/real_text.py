@@ -13,6 +13,7 @@ from sklearn.metrics import adjusted_rand_score
 import emdpo
 from emdpo.core.features import describe_preferences
 from emdpo.core.held_out import OWN, POOLED, REFERENCE, HeldOutLoss, held_out_losses
+from emdpo.core.item_texts import in_full
 from emdpo.core.rankings import Rankings
 from emdpo.fitting import Fit
 from emdpo.settings import POLICY_KINDS
@@ -69,9 +70,8 @@ def row(
         rng=np.random.default_rng(0),
     )
     centre = fit.weights @ fit.reading.theta
-    wishes = [
-        describe_preferences(fit.features, theta - centre, top=1) for theta in fit.reading.theta
-    ]
+    features = in_full(fit.features, fit.rankings)
+    wishes = [describe_preferences(features, theta - centre, top=1) for theta in fit.reading.theta]
     return {
         "policy": policy,
         "weights": fit.weights.round(3).tolist(),

@@ -30,9 +30,9 @@ class AdapterConfig:
     """LoRA's alpha, > 0: updates are scaled by alpha / rank."""
     modules: str = "all-linear"
     """One of MODULES."""
-    top_layers: int | None = None
-    """Adapters sit on the top L blocks, in 1..n_layers, and what enters these is computed once;
-    None = on all blocks."""
+    top_layers: int | float | None = None
+    """Adapters sit on the top L blocks, in 1..n_layers, or, below 1, on that share of them, and
+    what enters these is computed once; None = on all blocks."""
     learning_rate: float = 2e-3
     """Of AdamW, > 0, after a short warm-up; in round t it falls from learning_rate / t to 0."""
     rounds: int = 6
@@ -54,9 +54,10 @@ class AdapterConfig:
         whole = (("rank", 1), ("rounds", 0), ("prompts_per_step", 1))
         for name, least in (*whole, ("max_length", 2), ("tokens_per_pass", 1)):
             _check_whole(name, getattr(self, name), least)
-        for name in ("top_layers", "epochs"):
-            if getattr(self, name) is not None:
-                _check_whole(name, getattr(self, name), 1)
+        if self.epochs is not None:
+            _check_whole("epochs", self.epochs, 1)
+        if self.top_layers is not None and not _is_share(self.top_layers):
+            _check_whole("top_layers", self.top_layers, 1)
         for name in ("alpha", "learning_rate"):
             value = getattr(self, name)
             if not (np.isfinite(value) and value > 0):
@@ -67,6 +68,15 @@ class AdapterConfig:
             if getattr(self, name) not in choices:
                 given = getattr(self, name)
                 raise EmdpoError(f"{name} must be one of {', '.join(choices)}, got {given!r}")
+
+    def depth(self, n_layers: int) -> int:
+        """Return L for a model of so many blocks.
+
+        >>> [AdapterConfig(top_layers=top).depth(30) for top in (None, 4, 0.5)]
+        [30, 4, 15]
+        """
+        top = n_layers if self.top_layers is None else self.top_layers
+        return max(1, round(top * n_layers)) if _is_share(top) else int(top)
 
     def passes(self, n_prompts: int) -> int:
         """Return how often an M-step passes over so many prompts (>= 1).
@@ -80,6 +90,10 @@ class AdapterConfig:
     def to_dict(self) -> dict[str, Any]:
         """Return the settings as JSON values."""
         return asdict(self)
+
+
+def _is_share(value: Any) -> bool:
+    return isinstance(value, float) and 0 < value < 1
 
 
 def _check_whole(name: str, value: Any, least: int) -> None:

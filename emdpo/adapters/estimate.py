@@ -162,11 +162,11 @@ def _probe(
     prompts = np.unique(part.prompt).astype(np.int64)[: TIMED_STEPS * settings.prompts_per_step]
     part = part.select(np.isin(part.prompt, prompts))
     adapted = attach(base, ["probe"], settings, config.seed)
-    top, budget = settings.top_layers, settings.tokens_per_pass
+    top, budget = settings.depth(base.n_layers), settings.tokens_per_pass
     scorer = ResponseScorer(adapted, tokens, _shown(part), top=top, budget=budget, folder=folder)
     n_tokens = sum(pack.n_tokens for pack in scorer.packs)
     began = time.monotonic()
-    if scorer.trunk is not None and top is not None:
+    if scorer.trunk is not None:
         TrunkCache(base, scorer.packs, top, folder / "again.bin", budget).fill(tokens)
     trunk = (time.monotonic() - began) / n_tokens
     began = time.monotonic()
@@ -228,8 +228,7 @@ def _memory(
 
 def _disk(base: BaseModel, n_adapters: int, n_tokens: float, settings: AdapterConfig) -> float:
     """Return the size of tokens, trunk, and the state and result of every adapter."""
-    top = settings.top_layers
-    has_trunk = top is not None and top < base.n_layers
+    has_trunk = settings.depth(base.n_layers) < base.n_layers
     state = base.hidden_size * base.dtype.itemsize if has_trunk else 0
     adapters = n_adapters * (STATES + 1) * FLOAT * _adapter_size(base)
     return n_tokens * (TOKEN + state) + adapters

@@ -193,7 +193,7 @@ def lora_config(base: BaseModel, config: AdapterConfig) -> LoraConfig:
     """Return PEFT's configuration of every adapter."""
     n_layers = base.n_layers
     check_depth(config.top_layers, n_layers, base.name)
-    top = config.top_layers or n_layers
+    top = config.depth(n_layers)
     container = layer_container(base.model)[0]
     return LoraConfig(
         r=config.rank,
@@ -207,7 +207,7 @@ def lora_config(base: BaseModel, config: AdapterConfig) -> LoraConfig:
     )
 
 
-def check_depth(top_layers: int | None, n_layers: int, name: str) -> None:
+def check_depth(top_layers: float | None, n_layers: int, name: str) -> None:
     """Raise EmdpoError where adapters are to sit on more layers than the model has."""
     if top_layers is not None and top_layers > n_layers:
         raise EmdpoError(
