@@ -31,7 +31,7 @@ def audit(fit: Fit, groups: Sequence[str] | None = None, **settings: Any) -> Aud
     groups : sequence of str, optional
         Attributes to audit by; all by default.
     **settings
-        Fields of `AuditConfig`: min_group, n_bootstrap, confidence, seed.
+        Fields of `AuditConfig`: min_group, n_bootstrap, confidence, seed, weights.
 
     Raises
     ------

@@ -124,7 +124,7 @@ def _blend_weights(run: Path, n_types: int) -> dict[Blend, tuple[float, ...]]:
 
 
 def _computed_weights(run: Path) -> dict[str, Any]:
-    from emdpo.core.aggregation import rule_policies
+    from emdpo.core.rules import rule_policies
 
     fit = load_fit(run)
     rules, _ = rule_policies(

@@ -161,6 +161,9 @@ def _add_audit(parsers: Any) -> None:
     parser.add_argument("--groups", type=_names, metavar="A,B", help="attributes; all by default")
     parser.add_argument("--min-group", type=int, default=10, help="smaller groups are suppressed")
     parser.add_argument("--bootstrap", type=int, default=1000, help="resamples")
+    parser.add_argument(
+        "--weights", type=_weights, metavar="A,B", help="audit this mixture of types, too"
+    )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
         "--json", nargs="?", const="-", metavar="FILE", help="write audit.json to FILE or print it"
@@ -257,6 +260,14 @@ def _port(text: str) -> int:
     if not (text.isdecimal() and int(text) <= MAX_PORT):
         raise argparse.ArgumentTypeError(f"expected a port from 0 to {MAX_PORT}, got {text!r}")
     return int(text)
+
+
+def _weights(text: str) -> tuple[float, ...]:
+    """Read 0.5,0.3,0.2."""
+    try:
+        return tuple(map(float, text.split(",")))
+    except ValueError:
+        raise argparse.ArgumentTypeError(f"expected numbers like 0.5,0.5, got {text!r}") from None
 
 
 def _names(text: str) -> list[str]:

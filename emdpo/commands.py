@@ -141,6 +141,7 @@ def audit(options: argparse.Namespace) -> int:
         min_group=options.min_group,
         n_bootstrap=options.bootstrap,
         seed=options.seed,
+        weights=options.weights,
     )
     if plan is None:
         result = with_kept_sampled(result, options.folder)

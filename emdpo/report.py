@@ -21,6 +21,7 @@ from emdpo.cards import CITATION, base_model_name, ending, reading_note
 from emdpo.core.composition import composition
 from emdpo.core.findings import CAVEAT, findings, rule_label
 from emdpo.core.portraits import TypePortrait, type_portraits
+from emdpo.core.rules import rule_note
 from emdpo.core.tastes import style_profile
 from emdpo.settings import flat_settings
 from emdpo.telling import sampled_note, sampled_rows
@@ -178,6 +179,11 @@ def _rules(audit: Audit) -> Iterator[Part]:
     )
     yield _details("Regret by kind, rule and type (share, or nats)", wide.reset_index())
     yield _details("Mean and worst regret (share)", plots.tradeoff_table(audit, "share"))
+    notes = [(rule_label(name), rule_note(name)) for name in audit.rules]
+    yield _details(
+        "What each rule does, whom it protects and whom it can hurt",
+        pd.DataFrame(notes, columns=["rule", "note"]),
+    )
     shares = {rule_label(name): w for name, w in audit.weights.items() if w is not None}
     names = [f"type_{k + 1}" for k in range(audit.n_types)]
     weights = pd.DataFrame.from_dict(shares, orient="index", columns=names)

@@ -267,6 +267,18 @@ def test_audit_json_is_printed_or_written(emdpo, run, tmp_path):
     assert "consensus" in out  # words, as the JSON went elsewhere
 
 
+def test_audit_of_weights_of_one_s_own(emdpo, refused, run):
+    code, out, _ = emdpo("audit", run, "--bootstrap", 20, "--weights", "0.25,0.75", "--json")
+    told = parsed(out)
+    assert code == 0 and told["weights"]["given"] == [0.25, 0.75]
+    for k in range(2):
+        mixed = 0.25 * told["regret_matrix"][k][0] + 0.75 * told["regret_matrix"][k][1]
+        assert told["regret"]["plain"]["given"][k] == pytest.approx(mixed)
+    assert "2 numbers" in refused("audit", run, "--weights", "1")
+    assert "sum to 1" in refused("audit", run, "--weights", "0.5,0.6")
+    assert "expected numbers" in refused("audit", run, "--weights", "a,b")
+
+
 def test_audit_report_is_one_page(emdpo, run, tmp_path):
     target = tmp_path / "report.html"
     code, _, err = emdpo("audit", run, "--bootstrap", 20, "--report", target)

@@ -10,7 +10,6 @@ Letters: K types, J policies, A candidates, P prompts; `prompt` holds (A,) codes
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import numpy as np
 from scipy.linalg import null_space
@@ -21,8 +20,6 @@ from emdpo.core.regret import (
     Floats,
     check_beta,
     log_normalise,
-    log_policies,
-    plain_regret,
     prompt_runs,
     sum_by_prompt,
 )
@@ -66,15 +63,6 @@ class ConsensusSolution:
     """Worst KL regret max_k beta E_x KL(pi || pi_k), nats, >= 0."""
     duality_gap: float
     """>= 0, nats: no policy whatever has a worst KL regret below value - duality_gap."""
-
-
-class RulePolicy(NamedTuple):
-    """What one aggregation rule answers with."""
-
-    policy: Floats
-    """(A,) probabilities."""
-    weights: Floats | None
-    """(K,) weights over types (exponents for the consensus); None where there are none."""
 
 
 def mixture(log_types: Floats, weights: Floats) -> Floats:
@@ -387,50 +375,3 @@ def _newton_step(
     ascent = axes.T @ (barrier - weights * means.mean(axis=-1))
     step = axes @ (ascent / (np.maximum(bends, 0.0) + barrier))
     return step, float(ascent @ (axes.T @ step))
-
-
-def rule_policies(
-    scores: Floats, pooled_scores: Floats, prevalence: Floats, prompt: Codes, beta: float
-) -> tuple[dict[str, RulePolicy], dict[str, float]]:
-    """Return every aggregation rule's policy and the duality gaps of the two optimised ones.
-
-    Parameters
-    ----------
-    scores, pooled_scores : (K, A) float and (A,) float
-        DPO scores of the types and of the one model fitted to everybody (K = 1), nats.
-    prevalence : (K,) float
-        Share of users of each type, summing to one.
-    prompt, beta : (A,) int and float > 0
-        Prompt codes and DPO inverse temperature.
-
-    Returns
-    -------
-    rules : dict of str to RulePolicy
-        `type-1` .. `type-K`, `pooled`, `uniform`, `prevalence`, `mixture`, `consensus`: this order.
-    duality_gap : dict of str to float
-        Of `mixture` and `consensus`, nats. Raises as `min_max_regret_mixture` and `kl_consensus`.
-
-    Examples
-    --------
-    >>> scores = np.log([[3.0, 1.0], [1.0, 3.0]])
-    >>> one_prompt, pooled = np.array([0, 0]), np.zeros(2)
-    >>> rules, gaps = rule_policies(scores, pooled, np.array([0.7, 0.3]), one_prompt, beta=1.0)
-    >>> list(rules)
-    ['type-1', 'type-2', 'pooled', 'uniform', 'prevalence', 'mixture', 'consensus']
-    >>> rules["prevalence"].policy.round(3)
-    array([0.6, 0.4])
-    """
-    log_types = log_policies(scores, prompt, beta)
-    types, n_types = np.exp(log_types), len(log_types)
-    best = min_max_regret_mixture(plain_regret(scores, log_types, types, prompt), prevalence)
-    consensus = kl_consensus(log_types, prompt, beta)
-    rules = {f"type-{k + 1}": RulePolicy(types[k], np.eye(n_types)[k]) for k in range(n_types)}
-    rules["pooled"] = RulePolicy(np.exp(log_policies(pooled_scores, prompt, beta)), None)
-    mixtures = {
-        "uniform": np.full(n_types, 1.0 / n_types),
-        "prevalence": np.asarray(prevalence, dtype=np.float64),
-        "mixture": best.weights,
-    }
-    rules |= {name: RulePolicy(mixture(log_types, a), a) for name, a in mixtures.items()}
-    rules["consensus"] = RulePolicy(np.exp(consensus.log_policy), consensus.weights)
-    return rules, {"mixture": best.duality_gap, "consensus": consensus.duality_gap}

@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 import pandas as pd
 
-from emdpo.core.aggregation import RulePolicy, rule_policies
 from emdpo.core.errors import EmdpoError
 from emdpo.core.groups import groups_of
 from emdpo.core.json_values import plain
@@ -22,6 +21,7 @@ from emdpo.core.regret import (
     log_policies,
     prompt_regret,
 )
+from emdpo.core.rules import RulePolicy, rule_policies
 from emdpo.core.sampled_regret import SampledRegret
 
 if TYPE_CHECKING:
@@ -49,8 +49,12 @@ class AuditConfig:
     """Of the percentile intervals, in (0, 1)."""
     seed: int = 0
     """Of the resampling, >= 0."""
+    weights: tuple[float, ...] | None = None
+    """(K,) of a mixture to audit too, as the rule `given`: shares >= 0, summing to one."""
 
     def __post_init__(self) -> None:
+        if self.weights is not None:
+            object.__setattr__(self, "weights", tuple(map(float, self.weights)))
         if self.min_group < 1 or self.n_bootstrap < 1:
             raise EmdpoError("min_group and n_bootstrap must be at least 1")
         if self.n_bootstrap > MAX_BOOTSTRAP:
@@ -201,7 +205,8 @@ def audit_types(
     """
     prompt = np.unique(prompt, return_inverse=True)[1]
     occupied = occupied_types(prevalence, len(responsibilities))
-    rules, gaps = _rules(scores, pooled_scores, prevalence, prompt, beta, occupied)
+    given = _given_weights(config, occupied)
+    rules, gaps = _rules(scores, pooled_scores, prevalence, prompt, beta, occupied, given)
     names = tuple(rules)
     policies = np.stack([rule.policy for rule in rules.values()])  # (J, A)
     by_prompt = prompt_regret(scores, policies, prompt, beta)
@@ -239,13 +244,14 @@ def _rules(
     prompt: NDArray[np.int64],
     beta: float,
     occupied: NDArray[np.bool_],
+    given: NDArray[np.float64] | None,
 ) -> tuple[dict[str, RulePolicy], Mapping[str, float]]:
     """Return `rule_policies` of the occupied types, with an empty type's own policy in its place.
 
     A rule must not bend everybody's policy to protect a type that nobody belongs to.
     """
     shares = prevalence[occupied] / prevalence[occupied].sum()
-    rules, gaps = rule_policies(scores[occupied], pooled_scores, shares, prompt, beta)
+    rules, gaps = rule_policies(scores[occupied], pooled_scores, shares, prompt, beta, given)
     if occupied.all():
         return rules, gaps
     own = np.exp(log_policies(scores, prompt, beta))
@@ -254,6 +260,20 @@ def _rules(
         if not name.startswith("type-"):
             named[name] = rule._replace(weights=_spread_out(rule.weights, occupied))
     return named, gaps
+
+
+def _given_weights(config: AuditConfig, occupied: NDArray[np.bool_]) -> NDArray[np.float64] | None:
+    """Return the user's weights on the occupied types; EmdpoError where they are no mixture."""
+    if config.weights is None:
+        return None
+    weights = np.array(config.weights)
+    if len(weights) != len(occupied):
+        raise EmdpoError(f"weights must be {len(occupied)} numbers, one a type, got {len(weights)}")
+    if not (np.isfinite(weights).all() and (weights >= 0).all() and abs(weights.sum() - 1) < 1e-6):
+        raise EmdpoError(f"weights must be at least 0 and sum to 1, got {config.weights}")
+    if weights[~occupied].any():
+        raise EmdpoError("weights must be 0 for types without users")
+    return weights[occupied] / weights.sum()
 
 
 def _spread_out(

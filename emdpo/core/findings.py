@@ -24,8 +24,12 @@ RULE_LABELS = {
     "pooled": "Pooled DPO",
     "uniform": "Uniform mixture",
     "prevalence": "Prevalence mixture",
+    "maximin": "Maximin value",
+    "nash": "Nash welfare",
     "mixture": "Min-max mixture",
     "consensus": "Min-max consensus",
+    "lottery": "Maximal lottery",
+    "given": "Given weights",
     "distilled": "Distilled consensus",
     "base": "Untuned model",
 }

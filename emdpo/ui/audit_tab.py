@@ -9,7 +9,14 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from emdpo.ui.audit_view import findings_html, for_spreadsheets, group_rows, matrix_rows, type_rows
+from emdpo.ui.audit_view import (
+    findings_html,
+    for_spreadsheets,
+    group_rows,
+    matrix_rows,
+    rule_notes_html,
+    type_rows,
+)
 from emdpo.ui.faults import one_line
 from emdpo.ui.markup import line
 from emdpo.ui.results import (
@@ -102,6 +109,8 @@ def _lay_out() -> AuditTab:
         _table("Table: regret of each group, with interval and number of users"),
         _table("Table: plain regret of each type with each type's model"),
     ]
+    with gr.Accordion("What each rule does, whom it protects and whom it can hurt", open=False):
+        gr.HTML(rule_notes_html())
     with gr.Column(visible=False) as sampled:
         sampled_note = gr.HTML()
         sampled_table = _table("Table: regret by the answers that policies write")

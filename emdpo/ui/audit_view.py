@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 import pandas as pd
 
 from emdpo.core.findings import CAVEAT, findings, rule_label
+from emdpo.core.rules import GIVEN, RULE_NOTES
 from emdpo.ui.markup import line, listing, text
 
 if TYPE_CHECKING:
@@ -81,3 +82,13 @@ def for_spreadsheets(table: pd.DataFrame) -> pd.DataFrame:
 
 
 _FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r", "\n")
+
+
+def rule_notes_html() -> str:
+    """Return what each rule does, whom it protects and whom it can hurt."""
+    rows = (
+        f"<dt>{text(rule_label(rule))}</dt><dd>{text(note)}</dd>"
+        for rule, note in RULE_NOTES.items()
+        if rule != GIVEN
+    )
+    return f'<dl class="notes">{"".join(rows)}</dl>'

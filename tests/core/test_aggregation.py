@@ -7,6 +7,7 @@ from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from grids import simplex_grid
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.optimize import minimize
@@ -18,10 +19,9 @@ from emdpo.core.aggregation import (
     kl_consensus,
     min_max_regret_mixture,
     mixture,
-    rule_policies,
     verify,
 )
-from emdpo.core.regret import kl_regret, log_policies, plain_regret, sum_by_prompt
+from emdpo.core.regret import kl_regret, log_policies
 
 ONE_PROMPT = np.array([0, 0])
 ROCK_PAPER_SCISSORS = np.array([[0.0, 1.0, -1.0], [-1.0, 0.0, 1.0], [1.0, -1.0, 0.0]])
@@ -41,14 +41,6 @@ def random_types(seed, n_types=3, n_prompts=4, max_candidates=5, spread=2.0):
 def worst_kl(log_types, policies, prompt, beta=1.0):
     """Return the worst KL regret of each policy, (J,)."""
     return kl_regret(log_types, np.atleast_2d(policies), prompt, beta).max(axis=0)
-
-
-def simplex_grid(steps):
-    """All points of the three-type simplex whose entries are multiples of 1 / steps."""
-    first, second = np.meshgrid(np.arange(steps + 1), np.arange(steps + 1))
-    inside = first + second <= steps
-    first, second = first[inside], second[inside]
-    return np.column_stack([first, second, steps - first - second]) / steps
 
 
 class TestMixture:
@@ -361,77 +353,3 @@ class TestConsensus:
     def test_refuses_zero_probabilities(self):
         with pytest.raises(ValueError, match="finite"):
             kl_consensus(np.array([[0.0, -np.inf]]), ONE_PROMPT, 1.0)
-
-
-class TestRules:
-    names = [
-        "type-1",
-        "type-2",
-        "type-3",
-        "pooled",
-        "uniform",
-        "prevalence",
-        "mixture",
-        "consensus",
-    ]
-    prevalence = np.array([0.5, 0.3, 0.2])
-
-    def rules(self, seed=0, shift=0.0):
-        rng = np.random.default_rng(seed)
-        prompt = np.repeat(np.arange(3), [2, 1, 4])
-        scores, pooled = rng.normal(size=(3, 7)), rng.normal(size=7)
-        moved = scores + shift * np.arange(3)[prompt]
-        return scores, prompt, rule_policies(moved, pooled, self.prevalence, prompt, 0.5)
-
-    def test_names_order_and_probabilities(self):
-        _, prompt, (rules, gaps) = self.rules()
-        assert list(rules) == self.names
-        assert list(gaps) == ["mixture", "consensus"]
-        for policy, weights in rules.values():
-            np.testing.assert_allclose(sum_by_prompt(policy, prompt), 1.0)
-            assert weights is None or weights.sum() == pytest.approx(1.0)
-        assert rules["pooled"].weights is None
-
-    def test_each_rule_is_what_its_name_says(self):
-        scores, prompt, (rules, _) = self.rules()
-        log_types = log_policies(scores, prompt, 0.5)
-        types = np.exp(log_types)
-        np.testing.assert_allclose(rules["type-2"].policy, types[1])
-        assert rules["type-2"].weights.tolist() == [0, 1, 0]
-        np.testing.assert_allclose(rules["uniform"].policy, types.mean(axis=0))
-        np.testing.assert_allclose(rules["prevalence"].policy, self.prevalence @ types)
-        np.testing.assert_allclose(rules["mixture"].policy, rules["mixture"].weights @ types)
-        blend = rules["consensus"].weights @ scores
-        np.testing.assert_allclose(
-            rules["consensus"].policy, np.exp(log_policies(blend, prompt, 0.5)), rtol=1e-9
-        )
-
-    def test_the_two_optimised_rules_win_at_what_they_optimise(self):
-        for seed in range(10):
-            scores, prompt, (rules, gaps) = self.rules(seed)
-            log_types = log_policies(scores, prompt, 0.5)
-            policies = np.array([rules[name].policy for name in self.names])
-            worst_plain = plain_regret(scores, log_types, policies, prompt).max(axis=0)
-            mixtures = [
-                i for i, name in enumerate(self.names) if name not in ("pooled", "consensus")
-            ]
-            assert worst_plain[-2] <= worst_plain[mixtures].min() + gaps["mixture"] + 1e-12
-            worst = worst_kl(log_types, policies, prompt, 0.5)
-            assert worst[-1] <= worst.min() + gaps["consensus"] + 1e-12
-
-    def test_constants_per_prompt_change_no_rule(self):
-        _, _, (rules, _) = self.rules()
-        _, _, (moved, _) = self.rules(shift=40.0)
-        for name in self.names:
-            np.testing.assert_allclose(moved[name].policy, rules[name].policy, atol=1e-7)
-
-    def test_one_type_makes_all_its_rules_one(self):
-        scores, prompt = np.array([[1.0, 0.0]]), ONE_PROMPT
-        rules, gaps = rule_policies(scores, scores[0], np.ones(1), prompt, 1.0)
-        for policy, _ in rules.values():
-            np.testing.assert_allclose(policy, rules["type-1"].policy)
-        assert max(gaps.values()) <= 1e-15
-
-    def test_prevalence_must_be_shares(self):
-        with pytest.raises(ValueError, match="sum to 1"):
-            rule_policies(np.eye(2), np.zeros(2), np.array([3.0, 1.0]), ONE_PROMPT, 1.0)

@@ -18,7 +18,10 @@ PROMPT = np.array([0, 0, 0, 1, 1])
 SCORES = np.array([[1.0, 0.2, -0.4, 0.3, 0.0], [-0.5, 0.1, 0.9, 0.0, 0.6]])
 POOLED = np.array([0.4, 0.1, 0.2, 0.2, 0.3])
 SHARES = np.array([0.6, 0.4])
-RULES = ("type-1", "type-2", "pooled", "uniform", "prevalence", "mixture", "consensus")
+RULES = (
+    *("type-1", "type-2", "pooled", "uniform", "prevalence", "maximin", "nash"),
+    *("mixture", "consensus", "lottery"),
+)
 QUICK = AuditConfig(n_bootstrap=50)
 
 
@@ -262,7 +265,7 @@ def test_json_has_the_keys_of_the_contract():
     assert told["weights"]["type-2"] == [0.0, 1.0]
     assert told["weights"]["prevalence"] == SHARES.tolist()
     assert all(sum(w) == pytest.approx(1) for w in told["weights"].values() if w)
-    assert set(told["duality_gap"]) == {"mixture", "consensus"}
+    assert set(told["duality_gap"]) == {"maximin", "nash", "mixture", "consensus"}
     assert all(0 <= gap < 1e-6 for gap in told["duality_gap"].values())
     (group,) = told["groups"]
     assert set(group) >= {"attribute", "value", "n", "regret", "interval"}

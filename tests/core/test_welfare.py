@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from grids import simplex_grid
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -17,16 +18,6 @@ from emdpo.core.welfare import (
 )
 
 seeds = st.integers(0, 2**32 - 1)
-
-
-def simplex_grid(n, steps):
-    """Return every point of the simplex in n dimensions whose entries are multiples of 1/steps."""
-    if n == 1:
-        return np.full((1, 1), 1.0)
-    axes = np.meshgrid(*[np.arange(steps + 1)] * (n - 1), indexing="ij")
-    first = np.stack([axis.ravel() for axis in axes], axis=1)
-    first = first[first.sum(axis=1) <= steps]
-    return np.column_stack([first, steps - first.sum(axis=1)]) / steps
 
 
 def test_gains_are_values_over_the_reference():
@@ -55,7 +46,7 @@ def test_no_mixture_on_a_grid_does_better(seed):
     rng = np.random.default_rng(seed)
     gain = rng.normal(size=(3, 3)) + 2 * np.eye(3)
     shares = rng.dirichlet(np.full(3, 2.0))
-    grid = simplex_grid(3, 60) @ gain.T  # (points, K) gains
+    grid = simplex_grid(60) @ gain.T  # (points, K) gains
     maximin = maximin_mixture(gain, shares)
     assert maximin.value == pytest.approx((gain @ maximin.weights).min(), abs=1e-9)
     assert grid.min(axis=1).max() <= maximin.value + 1e-7
