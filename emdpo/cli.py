@@ -132,7 +132,7 @@ def _add_fit(parsers: Any) -> None:
         action="append",
         type=_setting,
         metavar="NAME=VALUE",
-        help="a setting of adapters such as rounds=3; may be repeated",
+        help="a setting of adapters such as rounds=3 or preset=quick; may be repeated",
     )
     parser.add_argument("--beta", type=float, default=0.1, help="DPO inverse temperature")
     _add_fitting(parser)

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from emdpo.adapters.config import AdapterConfig
+from emdpo.adapters.config import PRESETS, AdapterConfig
 from emdpo.core.errors import EmdpoError
 
 MAX_RESTARTS = 10_000
@@ -109,7 +109,18 @@ class FitConfig:
 
 
 def adapter_config(settings: Mapping[str, Any]) -> AdapterConfig:
-    """Return the settings of adapters by name; EmdpoError where there is no such setting."""
+    """Return the settings of adapters by name; EmdpoError where there is no such setting.
+
+    `preset`, one of PRESETS, sets several at once; what is named beside it stands.
+
+    >>> adapter_config({"preset": "quick", "rounds": 3}).rounds
+    3
+    """
+    preset = settings.get("preset", "normal")
+    if preset not in PRESETS:
+        raise EmdpoError(f"preset must be one of {', '.join(PRESETS)}, got {preset!r:.40}")
+    settings = {**PRESETS[preset], **settings}
+    settings.pop("preset", None)
     known = [each.name for each in fields(AdapterConfig)]
     unknown = [name for name in settings if name not in known]
     if unknown:

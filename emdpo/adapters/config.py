@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
@@ -15,6 +16,14 @@ MODULES = ("all-linear", "attention")
 CROSS_FIT = ("auto", "always", "never")
 """When the E-step scores only rankings that the scoring policy was not trained on."""
 
+
+PRESETS: Mapping[str, Mapping[str, Any]] = {
+    "quick": {"top_layers": 0.25, "rounds": 2},
+    "normal": {},
+    "thorough": {"top_layers": None, "learning_rate": 1e-3},
+}
+"""Settings by name, from the curve of held-out likelihood against time in docs/adapters.md; deeper
+adapters want a lower rate."""
 
 FEWEST_STEPS = 12
 """Optimiser steps of an M-step on few prompts: with one pass two prompts would make one step."""
@@ -30,7 +39,7 @@ class AdapterConfig:
     """LoRA's alpha, > 0: updates are scaled by alpha / rank."""
     modules: str = "all-linear"
     """One of MODULES."""
-    top_layers: int | float | None = None
+    top_layers: int | float | None = 0.5
     """Adapters sit on the top L blocks, in 1..n_layers, or, below 1, on that share of them, and
     what enters these is computed once; None = on all blocks."""
     learning_rate: float = 2e-3

@@ -20,7 +20,7 @@ from emdpo.ui.chat_events import missing_chat, sampling_of
 from emdpo.ui.datasets import DataSet
 from emdpo.ui.faults import told_to_clients
 from emdpo.ui.fit_events import new_fit, new_selection
-from emdpo.ui.fit_form import ALL_LAYERS, DEFAULT, DEFAULT_ADAPTERS
+from emdpo.ui.fit_form import DEFAULT, DEFAULT_ADAPTERS, DEFAULT_DEPTH
 from emdpo.ui.talks import Talk
 from emdpo.ui.types_tab import portraits
 from emdpo.ui.workplace import Workplace
@@ -62,7 +62,7 @@ class Endpoints:
         policy: str = DEFAULT.policy,
         base_model: str = EMBEDDED,
         rounds: int = DEFAULT_ADAPTERS.rounds,
-        top_layers: int = ALL_LAYERS,
+        top_layers: float = DEFAULT_DEPTH,
         learning_rate: float = DEFAULT_ADAPTERS.learning_rate,
     ) -> dict[str, Any]:
         """Start a fit in the background; returns run_id and state. Poll /fit_status."""

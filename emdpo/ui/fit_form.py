@@ -7,14 +7,14 @@ from typing import Any
 
 import gradio as gr
 
-from emdpo.adapters.config import AdapterConfig
+from emdpo.adapters.config import PRESETS, AdapterConfig
 from emdpo.core.errors import EmdpoError
 from emdpo.fitting import FitConfig
-from emdpo.settings import ADAPTERS, EMBEDDED, LOGLINEAR
+from emdpo.settings import ADAPTERS, EMBEDDED, LOGLINEAR, adapter_config
 from emdpo.ui.hosting import check_base_model, is_public, models_on_offer
 
-PRESETS = {"Quick": 3, "Normal": 10, "Thorough": 30}
-"""Random starts by name."""
+RESTARTS = {"quick": 3, "normal": 10, "thorough": 30}
+"""Random starts by the name of a preset; the adapters' own are in their `PRESETS`."""
 
 MOST_TYPES, MOST_RESTARTS, MOST_ITERATIONS, MOST_ROUNDS = 12, 100, 5000, 50
 """Limits of the page; the command line has none."""
@@ -23,6 +23,8 @@ DEFAULT, DEFAULT_ADAPTERS = FitConfig(n_types=1), AdapterConfig()
 
 ALL_LAYERS = 0
 """Depth that stands for all layers: a number's box cannot be empty."""
+
+DEFAULT_DEPTH = DEFAULT_ADAPTERS.top_layers or ALL_LAYERS
 
 POLICIES = [("Log-linear", LOGLINEAR), ("Adapters (language models)", ADAPTERS)]
 """Kinds of policy as the page calls them."""
@@ -75,16 +77,14 @@ def fit_form() -> FitForm:
         )
         estimation = gr.HTML(elem_id="estimation")
     quality = gr.Radio(
-        list(PRESETS),
-        value="Normal",
+        [(name.capitalize(), name) for name in PRESETS],
+        value="normal",
         label="Quality",
-        info="3, 10 or 30 random starts; more starts are surer to find the best fit.",
+        info="3, 10 or 30 random starts; adapters on a quarter, half or all of the layers.",
     )
     with gr.Accordion("Advanced settings", open=False):
-        settings, adapter_part = _advanced(policy)
-    quality.change(
-        lambda name: PRESETS[name], quality, settings[3], queue=False, api_visibility="private"
-    )
+        settings, adapters, adapter_part = _advanced(policy)
+    quality.change(preset, quality, settings[3:4] + adapters, queue=False, api_visibility="private")
     policy.change(
         lambda kind: [gr.Column(visible=kind == ADAPTERS)] * 2,
         policy,
@@ -95,8 +95,15 @@ def fit_form() -> FitForm:
     return FitForm(n_types, suggest, suggestion, estimate, estimation, settings)
 
 
-def _advanced(policy: gr.Radio) -> tuple[list[Any], gr.Column]:
-    """Lay the settings out and return them, and the part that is for adapters only."""
+def preset(name: str) -> list[Any]:
+    """Return restarts, and the adapters' rounds, depth and learning rate, of a preset."""
+    settings = adapter_config({"preset": name})
+    depth = ALL_LAYERS if settings.top_layers is None else settings.top_layers
+    return [RESTARTS[name], settings.rounds, depth, settings.learning_rate]
+
+
+def _advanced(policy: gr.Radio) -> tuple[list[Any], list[Any], gr.Column]:
+    """Lay the settings out; return all, those of adapters that a preset sets, and their part."""
     model, search = _model_settings(), _search_settings()
     with gr.Column(visible=False) as adapter_part:
         adapters = _adapter_settings()
@@ -105,7 +112,8 @@ def _advanced(policy: gr.Radio) -> tuple[list[Any], gr.Column]:
         label="Force",
         info="Fit even where the data cannot tell types apart (one pair per user).",
     )
-    return [*model, *search, policy, *adapters, force], adapter_part
+    base_model, *of_preset = adapters
+    return [*model, *search, policy, base_model, *of_preset, force], of_preset, adapter_part
 
 
 def _adapter_settings() -> list[Any]:
@@ -118,10 +126,9 @@ def _adapter_settings() -> list[Any]:
             min_width=130,
         )
         top_layers = gr.Number(
-            ALL_LAYERS,
-            precision=0,
+            DEFAULT_DEPTH,
             label="Depth",
-            info="Topmost layers that adapters change; fewer are faster. 0: all.",
+            info="Topmost layers that adapters change, or below 1 a share of them. 0: all.",
             min_width=130,
         )
         learning_rate = gr.Number(
@@ -212,7 +219,7 @@ def config_of(
     policy: str = LOGLINEAR,
     base_model: str | None = EMBEDDED,
     rounds: float = DEFAULT_ADAPTERS.rounds,
-    top_layers: float = ALL_LAYERS,
+    top_layers: float = DEFAULT_DEPTH,
     learning_rate: float = DEFAULT_ADAPTERS.learning_rate,
 ) -> FitConfig:
     """Return the settings that the controls hold.
@@ -257,7 +264,7 @@ def _adapters_of(
     check_base_model(name)
     settings = AdapterConfig(
         rounds=_whole("rounds", rounds),
-        top_layers=_whole("depth", top_layers) or None,
+        top_layers=(top_layers if 0 < top_layers < 1 else _whole("depth", top_layers)) or None,
         learning_rate=float(learning_rate),
     )
     return {"base_model": name, "adapters": settings}

@@ -10,7 +10,7 @@ from emdpo.demo import DEMO_TYPES
 from emdpo.fitting import FitConfig
 from emdpo.ui.faults import one_line
 from emdpo.ui.fit_events import status_or_none
-from emdpo.ui.fit_form import PRESETS
+from emdpo.ui.fit_form import RESTARTS
 from emdpo.ui.markup import line
 from emdpo.ui.workplace import Workplace
 
@@ -55,7 +55,7 @@ def fit_demo(place: Workplace) -> tuple[Any, Any, gr.HTML]:
     """Load the demo and start a quick fit: id of the data, id of the run, one line."""
     try:
         data_id = place.add_demo()
-        config = FitConfig(n_types=DEMO_TYPES, restarts=PRESETS["Quick"])
+        config = FitConfig(n_types=DEMO_TYPES, restarts=RESTARTS["quick"])
         run_id = place.jobs.start_fit(place.data(data_id).job_input, config)
     except Exception as error:  # noqa: BLE001 - shown as one line
         return gr.skip(), gr.skip(), note_html(one_line(error), "error")

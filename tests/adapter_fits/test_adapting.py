@@ -19,7 +19,7 @@ from emdpo.core.evidence import user_evidence
 from emdpo.core.loglinear import untrained
 from emdpo.core.portraits import type_portraits
 from emdpo.report import audit_page
-from emdpo.settings import FitConfig
+from emdpo.settings import FitConfig, adapter_config
 from emdpo.telling import fit_text
 
 
@@ -48,6 +48,15 @@ def test_settings_that_only_adapters_have():
 def test_settings_that_do_not_go_together(settings, words):
     with pytest.raises(EmdpoError, match=words):
         FitConfig(n_types=2, **settings)
+
+
+def test_presets_set_several_settings_at_once():
+    quick = adapter_config({"preset": "quick", "rank": 4})
+    assert (quick.top_layers, quick.rounds, quick.rank) == (0.25, 2, 4)
+    assert adapter_config({"preset": "quick", "rounds": 5}).rounds == 5
+    assert adapter_config({"preset": "normal"}) == AdapterConfig()
+    with pytest.raises(EmdpoError, match="quick, normal, thorough, got 'best'"):
+        adapter_config({"preset": "best"})
 
 
 def test_types_are_renumbered_everywhere(fit, loglinear):

@@ -25,7 +25,7 @@ from emdpo.settings import FitConfig
 
 N_USERS = 12
 TRUTH = np.arange(N_USERS) % 2
-SETTINGS = AdapterConfig(rank=2, learning_rate=3e-3, rounds=3, prompts_per_step=2)
+SETTINGS = AdapterConfig(rank=2, top_layers=None, learning_rate=3e-3, rounds=3, prompts_per_step=2)
 
 
 @pytest.fixture
@@ -166,6 +166,13 @@ def test_a_stop_while_they_are_scored_is_told_and_can_be_resumed(fit, tmp_path):
     assert not resumed.warnings
 
 
+@pytest.mark.parametrize(("depth", "layers"), [(None, "0123"), (0.5, "23"), (1, "3"), (0.1, "3")])
+def test_adapters_sit_on_the_layers_asked_for(fit, depth, layers):
+    outcome = fit(adapters=replace(SETTINGS, rounds=0, top_layers=depth))
+    names = outcome.adapters["type-1"].tensors
+    assert {name.split(".layers.")[1][0] for name in names} == set(layers)
+
+
 def test_few_prompts_are_passed_over_often_enough(fit):
     """Six prompts, five of them learnt, two a step: three steps a pass, so four passes make 12."""
     told = []
@@ -184,15 +191,21 @@ def test_the_same_seed_gives_the_same_bytes(fit):
             np.testing.assert_array_equal(tensor, second.adapters[name].tensors[key])
 
 
-def test_going_on_after_a_stop_at_any_step_gives_the_same_bytes(fit, tmp_path, monkeypatch):
+@pytest.mark.parametrize("depth", [None, 0.5])
+def test_going_on_after_a_stop_at_any_step_gives_the_same_bytes(fit, tmp_path, monkeypatch, depth):
     monkeypatch.setattr("emdpo.adapters.store.SECONDS_BETWEEN", 0.0)
-    whole = fit()
+    settings = replace(SETTINGS, top_layers=depth)
+    whole = fit(adapters=settings)
     asked = iter(range(10**6))
     stops = 0
     while True:
         limit = next(asked) + 4
-        outcome = fit(folder=tmp_path, should_stop=lambda limit=limit: next(asked) >= limit)
-        if outcome.stop_reason is not StopReason.CANCELLED:
+        outcome = fit(
+            adapters=settings,
+            folder=tmp_path,
+            should_stop=lambda limit=limit: next(asked) >= limit,
+        )
+        if outcome is not None and outcome.stop_reason is not StopReason.CANCELLED:
             break
         stops += 1
     assert stops > 5

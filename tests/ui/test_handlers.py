@@ -17,7 +17,7 @@ from emdpo.ui import audit_tab, data_tab, fit_events, results, session, types_ta
 from emdpo.ui.app import build_app, launch_settings
 from emdpo.ui.audit_view import for_spreadsheets
 from emdpo.ui.faults import one_line
-from emdpo.ui.fit_form import PRESETS, config_of
+from emdpo.ui.fit_form import RESTARTS, config_of, preset
 from emdpo.ui.markup import text
 from emdpo.ui.strip import strip_html
 from emdpo.ui.workplace import Recent
@@ -160,7 +160,10 @@ def test_settings_out_of_range_are_refused(change, message):
 
 
 def test_presets_are_what_the_page_says():
-    assert list(PRESETS.values()) == [3, 10, 30]
+    assert list(RESTARTS.values()) == [3, 10, 30]
+    assert preset("quick") == [3, 2, 0.25, 2e-3]
+    assert preset("normal") == [10, 6, 0.5, 2e-3]
+    assert preset("thorough") == [30, 6, 0, 1e-3]
 
 
 def test_watching_skips_figures_that_have_not_changed(place, demo_run):

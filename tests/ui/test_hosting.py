@@ -32,6 +32,8 @@ def test_a_laptop_takes_any_model_that_its_owner_types(monkeypatch):
     assert config.base_model == "./my-model"
     assert config.adapters is not None
     assert (config.adapters.rounds, config.adapters.top_layers) == (3, None)
+    half = config_of(*NUMBERS, "adapters", "embedded", 3, 0.5, 1e-3)
+    assert half.adapters is not None and half.adapters.top_layers == 0.5
     with pytest.raises(EmdpoError, match="came as a file"):
         check_base_model("./my-model", from_file=True)
 
