@@ -37,6 +37,7 @@ class Trainer(Protocol):
         loglinear: EMState[LogLinearPolicies],
         config: FitConfig,
         *,
+        also: NDArray[np.bool_] | None = None,
         monitor: Monitor | None,
         should_stop: StopTest,
         folder: Path | None = None,

@@ -230,6 +230,7 @@ def fit(
         panel,
         mixture.best.state,
         config,
+        also=np.bincount(rankings.candidate, minlength=rankings.n_candidates) > 0,
         monitor=_after_starts(monitor, len(mixture.runs)),
         should_stop=should_stop,
         folder=folder,

@@ -55,6 +55,7 @@ def fit_adapters(
     loglinear: EMState[LogLinearPolicies],
     config: FitConfig,
     *,
+    also: NDArray[np.bool_] | None = None,
     monitor: Monitor | None = None,
     should_stop: StopTest = never,
     folder: Path | None = None,
@@ -72,6 +73,9 @@ def fit_adapters(
         Whose responsibilities (N, K) the first M-step takes: starts are cheap there.
     config : FitConfig
         With `adapters` and `base_model`; None = the defaults.
+    also : (A,) bool, optional
+        Candidates to score in the end, beside those that the panel shows: nothing is trained on
+        what only held-out rankings show, but an audit asks for it.
     monitor, should_stop
         As in `emdpo.fit`; asked after every round, and before every optimiser step and batch.
     folder : Path, optional
@@ -93,7 +97,7 @@ def fit_adapters(
     watching = Watching(monitor, should_stop, on_progress or _say_nothing)
     with _work_folder(folder) as work:
         try:
-            fit = _AdapterFit(panel, config, watching, work, keep=folder is not None)
+            fit = _AdapterFit(panel, also, config, watching, work, keep=folder is not None)
         except Stopped:
             return None
         return fit.run(loglinear)
@@ -127,7 +131,14 @@ class _AdapterFit:
     """What the steps of one fit share: the model, its scorer and the folds."""
 
     def __init__(
-        self, panel: Rankings, config: FitConfig, watching: Watching, work: Path, *, keep: bool
+        self,
+        panel: Rankings,
+        also: NDArray[np.bool_] | None,
+        config: FitConfig,
+        watching: Watching,
+        work: Path,
+        *,
+        keep: bool,
     ) -> None:
         self.panel, self.config, self.watching = panel, config, watching
         self.settings = config.adapters or AdapterConfig()
@@ -140,12 +151,14 @@ class _AdapterFit:
         self.folds = plan_folds(
             panel, self.settings, np.random.default_rng([config.seed, FOLDS_STREAM])
         )
-        watching.progress("tokenising", n_candidates=panel.n_candidates)
+        self.work = work
+        self.shown = np.bincount(panel.candidate, minlength=panel.n_candidates) > 0  # (A,)
+        self.held_out = np.zeros_like(self.shown) if also is None else also & ~self.shown  # (A,)
+        n_candidates = int((self.shown | self.held_out).sum())
+        watching.progress("tokenising", n_candidates=n_candidates)
         self.tokens = self._tokens(work / "tokens")
         names = adapter_names_of(config.n_types, self.folds.cross_fitted)
         self.adapted = attach(self.base, names, self.settings, config.seed)
-        self.work = work
-        self.shown = np.bincount(panel.candidate, minlength=panel.n_candidates) > 0  # (A,)
         self.scorer = self._scorer(self.shown, work, "trunk")
         self.reference = self._reference()
 
@@ -172,7 +185,7 @@ class _AdapterFit:
             self.base,
             folder,
             max_length=self.settings.max_length,
-            wanted=np.ones(self.panel.n_candidates, bool),
+            wanted=self.shown | self.held_out,
             should_stop=self.watching.should_stop,
         )
         if tokens is None:
@@ -220,7 +233,7 @@ class _AdapterFit:
         if scores is None:
             reason, log_weights = StopReason.CANCELLED, course.best.log_weights
             scores = self._scores_at_hand(em)
-        sources, unscored = self._sources(reason), not self.shown.all()
+        sources, unscored = self._sources(reason), bool(self.held_out.any())
         if unscored and reason is not StopReason.CANCELLED:
             unscored = not self._score_held_out(scores, sources, course.now.number)
             reason = StopReason.CANCELLED if unscored else reason
@@ -279,12 +292,12 @@ class _AdapterFit:
     ) -> bool:
         """Fill in the scores (K + 1, A) of candidates that only held-out rankings show.
 
-        Nothing was trained on them, but an audit asks for them. Return whether it got to the end.
+        Return whether it got to the end.
         """
         folder = self.work / "held-out"
         folder.mkdir(exist_ok=True)
         try:
-            scorer = self._scorer(~self.shown, folder, "held_out")
+            scorer = self._scorer(self.held_out, folder, "held_out")
         except Stopped:
             return False
         reference = np.zeros(self.panel.n_candidates)
@@ -292,13 +305,13 @@ class _AdapterFit:
         for name in (None, *sources.values()):
             label = f"held-out-{name or 'reference'}"
             log_prob = ScoringPass(scorer, self.store, label, {"round": number}).log_probs(
-                name, ~self.shown, reference, self.watching.should_stop, self._teller("held_out")
+                name, self.held_out, reference, self.watching.should_stop, self._teller("held_out")
             )
             if log_prob is None:
                 return False
             by_name[name] = log_prob
         for row, name in zip(scores, sources.values(), strict=True):
-            row[~self.shown] = self.config.beta * (by_name[name] - by_name[None])[~self.shown]
+            row[self.held_out] = self.config.beta * (by_name[name] - by_name[None])[self.held_out]
         return True
 
     def _scores_at_hand(self, em: GeneralisedEM) -> NDArray[np.float64]:
@@ -323,7 +336,7 @@ class _AdapterFit:
         found = []
         if unscored:
             found.append(
-                f"{int((~self.shown).sum()):,} candidates that only held-out rankings show were "
+                f"{int(self.held_out.sum()):,} candidates that only held-out rankings show were "
                 "not scored: the fit was stopped, and they count as the base model has them"
             )
         if self.tokens.n_truncated:

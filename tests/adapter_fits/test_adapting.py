@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sys
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 
@@ -114,6 +115,18 @@ def test_the_trainer_is_given_the_best_log_linear_fit(rankings, loglinear, by_ha
     assert told == [("step", {"round": 1, "rounds": 2, "done": 0.5})]
     assert [row.restart for row in rows[-2:]] == [2, 2]  # after the starts 0 and 1
     assert [row.iteration for row in rows[-2:]] == [0, 1]
+
+
+def test_the_trainer_is_told_of_what_only_held_out_rankings_show(rankings, by_hand):
+    held_out = rankings.prompt == 0
+    emdpo.fit(replace(rankings, held_out=held_out), 3, **ADAPTERS)
+    (panel, _, _, watching) = by_hand.calls[0]
+    only_there = rankings.candidate_prompt == 0
+    assert not np.isin(panel.candidate, np.flatnonzero(only_there)).any()
+    assert watching["also"].all()
+    part = rankings.select(~held_out, drop_users=True)
+    emdpo.fit(part, 3, **ADAPTERS)
+    np.testing.assert_array_equal(by_hand.calls[1][3]["also"], ~only_there)
 
 
 def test_one_type(rankings, by_hand):

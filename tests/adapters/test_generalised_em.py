@@ -130,7 +130,8 @@ def test_answers_that_only_held_out_rankings_show_are_scored_too(
     fit, tiny_models, tmp_path, settings
 ):
     panel = held_out_prompts(text_rankings(n_users=N_USERS), [1, 4])
-    outcome = fit(panel, adapters=replace(SETTINGS, **settings))
+    also = np.ones(panel.n_candidates, bool)
+    outcome = fit(panel, also=also, adapters=replace(SETTINGS, **settings))
     base = load_base_model(str(tiny_models["llama"]), device="cpu")
     adapted = carry(base, outcome.adapters)
     tokens = tokenise(panel, base, tmp_path, wanted=np.ones(panel.n_candidates, bool))
@@ -143,14 +144,18 @@ def test_answers_that_only_held_out_rankings_show_are_scored_too(
     held_out = np.isin(panel.candidates["prompt"], [1, 4])
     assert (np.abs(outcome.scores[:, held_out]) > 1e-3).mean() > 0.9
     assert not outcome.warnings
+    unasked = fit(panel, adapters=replace(SETTINGS, **{**settings, "rounds": 1}))
+    assert not unasked.scores[:, held_out].any() and not unasked.warnings
 
 
 def test_a_stop_while_they_are_scored_is_told_and_can_be_resumed(fit, tmp_path):
     panel = held_out_prompts(text_rankings(n_users=N_USERS), [1, 4])
-    whole = fit(panel)
+    also = np.ones(panel.n_candidates, bool)
+    whole = fit(panel, also=also)
     stage = []
     stopped = fit(
         panel,
+        also=also,
         folder=tmp_path,
         on_progress=lambda event, **facts: stage.append(event),
         should_stop=lambda: stage.count("held_out") > 0,
@@ -160,7 +165,7 @@ def test_a_stop_while_they_are_scored_is_told_and_can_be_resumed(fit, tmp_path):
     assert not stopped.scores[:, held_out].any()
     np.testing.assert_array_equal(stopped.scores[:, ~held_out], whole.scores[:, ~held_out])
     assert "8 candidates that only held-out rankings show" in stopped.warnings[0]
-    resumed = fit(panel, folder=tmp_path)
+    resumed = fit(panel, also=also, folder=tmp_path)
     np.testing.assert_array_equal(resumed.scores, whole.scores)
     assert resumed.stop_reason is whole.stop_reason
     assert not resumed.warnings
