@@ -18,6 +18,8 @@ from emdpo.settings import ADAPTERS
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from numpy.typing import NDArray
+
     from emdpo.adapters.estimated import Estimate
     from emdpo.core.em import EMState, Monitor, StopTest
     from emdpo.core.loglinear import LogLinearPolicies
