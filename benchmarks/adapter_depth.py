@@ -14,11 +14,9 @@ DEMO = Path(__file__).resolve().parent.parent / "assets" / "demo" / "rankings.cs
 HELD_OUT_SHARE = 0.25
 
 SHAPES: dict[str, dict[str, Any]] = {
-    "all 30 layers": {},
-    "all 30 layers, attention only": {"modules": "attention"},
-    "top 22": {"top_layers": 22},
-    "top 15": {"top_layers": 15},
-    "top 15, attention only": {"top_layers": 15, "modules": "attention"},
+    "all 30 layers, rate 1e-3": {"top_layers": None, "learning_rate": 1e-3},
+    "top 15, rate 2e-3 (default)": {},
+    "top 15, attention only": {"modules": "attention"},
     "top 8": {"top_layers": 8},
     "top 4": {"top_layers": 4},
 }

@@ -20,7 +20,7 @@ from emdpo.settings import POLICY_KINDS
 
 N_TYPES = 2
 HELD_OUT_SHARE = 0.2
-SETTINGS = {"top_layers": 15, "rounds": 3}
+SETTINGS = {"preset": "quick"}
 FEATURES = {"ukpconvarg": "text", "chatbot_personalization": "items"}
 """What `auto` takes for the whole file."""
 
@@ -127,7 +127,7 @@ def section(studies: list[dict[str, Any]]) -> list[str]:
 
 
 INTRODUCTION = [
-    "Two types on the embedded model (top 15 layers, at most 3 rounds) beside two log-linear ones,",
+    "Two types on the embedded model (preset quick) beside two log-linear ones,",
     "fitted to the same four fifths of the rankings. Log-loss in nats per held-out ranking, lower",
     "is better, with 95% bootstrap intervals over users; *own type* averages over what a user's",
     "other rankings say of the type, and where there are none, over the weights. ukpconvarg is one",

@@ -27,8 +27,9 @@ from emdpo.core.sampled_regret import SampledRegret
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-KINDS = ("plain", "kl", "share")
-"""Plain regret (raw), KL regret, and plain regret as a share of the type's own gain."""
+KINDS = ("plain", "kl", "share", "preference")
+"""Plain regret (raw), KL regret, plain regret as a share of the type's own gain, and how much more
+often its own answer is preferred."""
 
 MAX_BOOTSTRAP = 100_000
 """More resamples than any interval needs are a slip of the hand."""
@@ -296,7 +297,7 @@ def _without(table: RegretTable, empty: NDArray[np.bool_]) -> RegretTable:
 
 
 def _by_kind(table: RegretTable) -> dict[str, NDArray[np.float64]]:
-    return {"plain": table.plain, "kl": table.kl, "share": table.share}
+    return {kind: getattr(table, kind) for kind in KINDS}
 
 
 def _prompt_bootstrap(

@@ -9,6 +9,7 @@ Letters: K types, J policies, A candidates, P prompts. Scores, values and regret
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +18,9 @@ from scipy.special import xlogy
 
 Floats = NDArray[np.float64]
 Codes = NDArray[np.integer]
+
+PAIRS_AT_ONCE = 1_000_000
+"""Pairs of answers that are compared in one go."""
 
 INDIFFERENT = 1e-12
 """A gain below this share of the type's largest score is rounding, not preference."""
@@ -35,6 +39,9 @@ class RegretTable:
     """(K, J) beta E_x KL(pi_j || pi_k), nats, >= 0."""
     share: Floats
     """(K, J) plain over the type's own gain: 0 = its own, 1 = reference, nan = indifferent."""
+    preference: Floats
+    """(K, J) chance that a user of type k prefers an answer of pi_k to one of pi_j, less the chance
+    of the reverse: 0 = as good as its own, in [-1, 1], whatever the scale of the scores."""
     value_own: Floats
     """(K,) V_k(pi_k), nats; its level holds a free constant per prompt: compare differences."""
     value_reference: Floats
@@ -49,6 +56,8 @@ class PromptRegret:
     """(K, J, P) raw plain regret at each prompt, nats."""
     kl: Floats
     """(K, J, P) KL regret at each prompt, nats, >= 0."""
+    preference: Floats
+    """(K, J, P) preference regret at each prompt, in [-1, 1]."""
     value_own: Floats
     """(K, P) value of each type's own policy, nats."""
     value_reference: Floats
@@ -229,6 +238,51 @@ def kl_regret(log_types: Floats, policies: Floats, prompt: Codes, beta: float) -
     return prompt_kl_regret(log_types, policies, prompt, beta).mean(axis=-1)
 
 
+def prompt_preference_regret(
+    scores: Floats, log_types: Floats, policies: Floats, prompt: Codes
+) -> Floats:
+    """Return the (K, J, P) preference regrets of the types at each prompt, in [-1, 1].
+
+    A user of type k sees an answer y of pi_k and one y' of the policy judged, and prefers y with
+    probability sigmoid(s_k(y) - s_k(y')), as Bradley and Terry (1952) have it; the regret is the
+    chance of that less the chance of the reverse. Between a type's own policy and itself it is 0.
+
+    Parameters
+    ----------
+    scores, log_types : (K, A) float
+    policies : (J, A) float
+        Probabilities of the policies judged.
+    prompt : (A,) int
+
+    Examples
+    --------
+    >>> sure, other = np.array([[0.0, -np.inf]]), np.array([[0.0, 1.0]])
+    >>> scores = np.array([[np.log(3.0), 0.0]])
+    >>> prompt_preference_regret(scores, sure, other, np.array([0, 0])).round(6).item()
+    0.5
+    """
+    order, starts, sizes = prompt_runs(prompt)
+    types = np.exp(log_types)
+    regret = np.empty((len(scores), len(policies), len(starts)))
+    for size in np.unique(sizes):
+        for part in _in_pieces(np.flatnonzero(sizes == size), int(size)):
+            places = order[starts[part][:, None] + np.arange(size)]  # (p, n)
+            judged = policies[:, places]  # (J, p, n)
+            for k, row in enumerate(scores):
+                own = row[places]
+                margin = np.tanh((own[:, :, None] - own[:, None, :]) / 2)  # (p, n, n)
+                ahead = np.einsum("pi,pij->pj", types[k][places], margin)
+                regret[k][:, part] = np.einsum("pj,Jpj->Jp", ahead, judged)
+    return regret
+
+
+def _in_pieces(prompts: Codes, size: int) -> Iterator[Codes]:
+    """Yield prompts of one size in pieces whose pairs of answers fit into little memory."""
+    at_once = max(1, PAIRS_AT_ONCE // size**2)
+    for start in range(0, len(prompts), at_once):
+        yield prompts[start : start + at_once]
+
+
 def regret_share(plain: Floats, own_gain: Floats, scale: Floats | float = 1.0) -> Floats:
     """Return plain regret as a share of what a type gains from its own policy, (..., K, J).
 
@@ -270,6 +324,7 @@ def prompt_regret(scores: Floats, policies: Floats, prompt: Codes, beta: float) 
     return PromptRegret(
         plain=own[:, None, :] - prompt_values(scores, policies, prompt),
         kl=prompt_kl_regret(log_types, policies, prompt, beta),
+        preference=prompt_preference_regret(scores, log_types, policies, prompt),
         value_own=own,
         value_reference=sum_by_prompt(np.exp(log_reference(prompt)) * scores, prompt),
         scale=np.abs(scores).max(axis=-1),
@@ -290,16 +345,17 @@ def average_prompts(regrets: PromptRegret, weights: Floats | Codes | None = None
     n_prompts = regrets.plain.shape[-1]
     drawn = np.asarray(np.ones(n_prompts) if weights is None else weights, dtype=np.float64)
     drawn = drawn / drawn.sum(axis=-1, keepdims=True)
-    plain, kl, own, reference = (
+    parts = (regrets.plain, regrets.kl, regrets.preference)
+    plain, kl, preference, own, reference = (
         np.tensordot(drawn, part, axes=(-1, -1))
-        for part in (regrets.plain, regrets.kl, regrets.value_own, regrets.value_reference)
+        for part in (*parts, regrets.value_own, regrets.value_reference)
     )
     share = regret_share(plain, own - reference, regrets.scale)
-    return RegretTable(plain, kl, share, own, reference)
+    return RegretTable(plain, kl, share, preference, own, reference)
 
 
 def regret_table(scores: Floats, policies: Floats, prompt: Codes, beta: float) -> RegretTable:
-    """Return plain, KL and relative regret of the K types under J policies.
+    """Return every kind of regret of the K types under J policies.
 
     Parameters
     ----------

@@ -44,12 +44,14 @@ KIND_AXES = {
     "share": ("share of its own gain lost", ".0%"),
     "kl": ("KL regret (nats)", ".2~f"),
     "plain": ("plain regret (nats)", ".2~f"),
+    "preference": ("how much more often its own answer wins", ".0%"),
 }
 
 KIND_NOTES = {
     "share": "0% = as good as its own model, 100% = no better than the untuned model",
     "kl": "0 = its own model; higher is worse; nats",
     "plain": "0 = its own model; higher is worse; nats, scales differ between types",
+    "preference": "0% = as good as its own model, 100% = its own answer is always preferred",
 }
 
 DEFAULT_RULES = ("pooled", "consensus")

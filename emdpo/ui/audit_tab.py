@@ -39,6 +39,7 @@ KINDS = {
     "Share of its own gain lost": "share",
     "KL regret": "kl",
     "Plain regret (the paper's)": "plain",
+    "How often its own answer wins": "preference",
 }
 DEFAULT_RULES = ("pooled", "consensus")
 

@@ -30,7 +30,7 @@ def findings_html(audit: Audit) -> str:
 def _figure(value: float, kind: str) -> str:
     if value != value:  # noqa: PLR0124 - nan: there is no share where nothing was gained
         return "-"
-    return f"{value:.1%}" if kind == "share" else f"{value:.3f}"
+    return f"{value:.1%}" if kind in ("share", "preference") else f"{value:.3f}"
 
 
 def type_rows(audit: Audit, kind: str) -> pd.DataFrame:

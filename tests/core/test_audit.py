@@ -46,7 +46,12 @@ def regret_by_hand(policy, k):
     value = {name: mean_over_prompts(p * score) for name, p in
              (("own", own), ("policy", policy), ("reference", reference))}  # fmt: skip
     plain = value["own"] - value["policy"]
+    wins = np.zeros(2)  # by prompt: the odds of each pair of answers, one of either policy
+    for i, j in np.argwhere(PROMPT[:, None] == PROMPT):
+        odds = 1 / (1 + np.exp(score[j] - score[i]))
+        wins[PROMPT[i]] += own[i] * policy[j] * (odds - (1 - odds))
     return {
+        "preference": wins.mean(),
         "plain": plain,
         "kl": BETA * mean_over_prompts(policy * np.log(policy / own)),
         "share": plain / (value["own"] - value["reference"]),
@@ -251,12 +256,12 @@ def test_json_has_the_keys_of_the_contract():
     assert set(told) >= {
         "regret", "regret_matrix", "weights", "worst", "mean", "duality_gap", "groups"
     }  # fmt: skip
-    assert list(told["regret"]) == ["plain", "kl", "share"]
+    assert list(told["regret"]) == ["plain", "kl", "share", "preference"]
     for kind in told["regret"]:
         assert tuple(told["regret"][kind]) == RULES
         assert all(len(values) == 2 for values in told["regret"][kind].values())
         for summary in (told["worst"], told["mean"]):
-            assert list(summary) == ["plain", "kl", "share"]
+            assert list(summary) == ["plain", "kl", "share", "preference"]
             assert tuple(summary[kind]) == RULES
             assert all(isinstance(value, float) for value in summary[kind].values())
     assert np.shape(told["regret_matrix"]) == (2, 2)
@@ -270,7 +275,7 @@ def test_json_has_the_keys_of_the_contract():
     (group,) = told["groups"]
     assert set(group) >= {"attribute", "value", "n", "regret", "interval"}
     assert (group["attribute"], group["value"], group["n"]) == ("age", "a", 20)
-    for kind in ("plain", "kl", "share"):
+    for kind in ("plain", "kl", "share", "preference"):
         assert tuple(group["regret"][kind]) == tuple(group["interval"][kind]) == RULES
         for rule in RULES:
             low, high = group["interval"][kind][rule]

@@ -15,6 +15,7 @@ from emdpo.core.regret import (
     log_reference,
     plain_regret,
     prompt_kl_regret,
+    prompt_preference_regret,
     prompt_regret,
     prompt_values,
     regret_share,
@@ -230,6 +231,41 @@ class TestProperties:
         np.testing.assert_allclose(again.kl, table.kl[types], atol=1e-12)
 
 
+class TestPreferenceRegret:
+    @given(seeds)
+    @settings(max_examples=30)
+    def test_is_the_chance_of_winning_less_that_of_losing(self, seed):
+        """All pairs of answers, one by one, on prompts of one to five answers."""
+        scores, prompt = random_case(seed)
+        log_types = log_policies(scores, prompt, 0.7)
+        policies = np.exp(log_policies(scores[:2] * -2, prompt, 1.0))
+        found = prompt_preference_regret(scores, log_types, policies, prompt)
+        expected = np.zeros((3, 2, 4))
+        for y, other in np.argwhere(prompt[:, None] == prompt):
+            for k, j in np.ndindex(3, 2):
+                met = np.exp(log_types[k, y]) * policies[j, other]
+                preferred = 1 / (1 + np.exp(scores[k, other] - scores[k, y]))
+                expected[k, j, prompt[y]] += met * (2 * preferred - 1)
+        np.testing.assert_allclose(found, expected, atol=1e-12)
+
+    @given(seeds)
+    @settings(max_examples=30)
+    def test_is_bounded_antisymmetric_and_nothing_against_itself(self, seed):
+        scores, prompt = random_case(seed, spread=200.0)
+        log_types = log_policies(scores, prompt, 1.0)
+        found = prompt_preference_regret(scores, log_types, np.exp(log_types), prompt)
+        assert (np.abs(found) <= 1 + 1e-12).all()
+        np.testing.assert_allclose(found[range(3), range(3)], 0.0, atol=1e-12)
+
+    def test_many_answers_are_compared_in_pieces(self, monkeypatch):
+        scores, prompt = random_case(1, n_prompts=30)
+        log_types = log_policies(scores, prompt, 1.0)
+        whole = prompt_preference_regret(scores, log_types, np.exp(log_types), prompt)
+        monkeypatch.setattr("emdpo.core.regret.PAIRS_AT_ONCE", 20)
+        pieces = prompt_preference_regret(scores, log_types, np.exp(log_types), prompt)
+        np.testing.assert_array_equal(pieces, whole)
+
+
 class TestPrompts:
     def test_averages_of_prompts_are_the_plain_functions(self):
         scores, prompt = random_case(3)
@@ -258,7 +294,7 @@ class TestPrompts:
         copied = regret_table(scores[:, taken], policies[:, taken], codes, 1.0)
         assert drawn.plain.shape == (2, 3, 3)
         assert drawn.value_own.shape == (2, 3)
-        for name in ("plain", "kl", "share", "value_own", "value_reference"):
+        for name in ("plain", "kl", "share", "preference", "value_own", "value_reference"):
             np.testing.assert_allclose(getattr(drawn, name)[0], getattr(copied, name), atol=1e-12)
 
     def test_sums_by_prompt_keep_leading_axes(self):
