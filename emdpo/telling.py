@@ -155,11 +155,15 @@ def selection_text(selection: Selection) -> str:
 def audit_text(result: Audit, run: str | Path) -> str:
     """Return worst and mean regret share by rule, and the worst group under three rules."""
     lines = [
-        f"{'rule':<12}{'worst type':>12}{'mean':>9}   regret share (0% own model, 100% untuned)"
+        f"{'rule':<12}{'worst type':>12}{'mean':>9}{'ratio':>8}   "
+        "regret share (0% own model, 100% untuned)"
     ]
-    worst, mean = result.worst("share"), result.mean("share")
+    worst, mean, ratio = (
+        getattr(result, name)("share") for name in ("worst", "mean", "worst_to_mean")
+    )
     for rule in result.rules:
-        lines.append(f"{rule:<12}{_percent(worst[rule]):>12}{_percent(mean[rule]):>9}")
+        times = "-" if math.isnan(ratio[rule]) else f"{ratio[rule]:.2f}"
+        lines.append(f"{rule:<12}{_percent(worst[rule]):>12}{_percent(mean[rule]):>9}{times:>8}")
     for rule in ("pooled", "mixture", "consensus"):
         group = worst_group(result, rule)
         if group is not None:

@@ -31,6 +31,9 @@ KINDS = ("plain", "kl", "share", "preference")
 """Plain regret (raw), KL regret, plain regret as a share of the type's own gain, and how much more
 often its own answer is preferred."""
 
+NO_REGRET = 1e-9
+"""A mean regret below this is rounding: nothing can be set in proportion to it."""
+
 MAX_BOOTSTRAP = 100_000
 """More resamples than any interval needs are a slip of the hand."""
 
@@ -111,7 +114,7 @@ class Audit:
     weights: Mapping[str, NDArray[np.float64] | None]
     """By rule: (K,) weights on the types' policies (exponents for the consensus)."""
     duality_gap: Mapping[str, float]
-    """Of mixture and consensus: how far from the optimum they can be, nats."""
+    """Of the optimised rules: how far from the best of their kind they can be, nats."""
     groups: tuple[GroupRegret, ...]
     suppressed: tuple[SuppressedGroup, ...]
     config: AuditConfig
@@ -141,6 +144,16 @@ class Audit:
             for rule, values in self.regret[kind].items()
         }
 
+    def worst_to_mean(self, kind: str) -> dict[str, float]:
+        """Return how many times the mean the worst regret is, by rule; nan for a mean below 0.
+
+        1 = all types lose alike. Where hardly anything is lost it says little.
+        """
+        worst, mean = self.worst(kind), self.mean(kind)
+        return {
+            rule: worst[rule] / mean[rule] if mean[rule] > NO_REGRET else np.nan for rule in worst
+        }
+
     def to_dict(self) -> dict[str, Any]:
         """Return audit.json (DESIGN section 5) as JSON values; null for what does not exist."""
         interval = self.regret_matrix_interval
@@ -156,6 +169,7 @@ class Audit:
                 "weights": self.weights,
                 "worst": {kind: self.worst(kind) for kind in KINDS},
                 "mean": {kind: self.mean(kind) for kind in KINDS},
+                "worst_to_mean": {kind: self.worst_to_mean(kind) for kind in KINDS},
                 "duality_gap": self.duality_gap,
                 "groups": [vars(group) for group in self.groups],
                 "suppressed": [vars(group) for group in self.suppressed],

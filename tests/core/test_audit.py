@@ -282,6 +282,17 @@ def test_json_has_the_keys_of_the_contract():
             assert low <= group["regret"][kind][rule] <= high
 
 
+def test_the_ratio_of_worst_to_mean():
+    audit = audited(ages(20))
+    for kind in KINDS:
+        worst, mean, ratio = audit.worst(kind), audit.mean(kind), audit.worst_to_mean(kind)
+        assert ratio["uniform"] == pytest.approx(worst["uniform"] / mean["uniform"])
+    only = np.array([1.0, 0.0])
+    alone = audited(ages(20), np.tile(only, (20, 1)), prevalence=only)
+    assert np.isnan(alone.worst_to_mean("kl")["consensus"])  # nobody loses anything
+    assert json.loads(alone.to_json())["worst_to_mean"]["kl"]["consensus"] is None
+
+
 def test_an_indifferent_type_has_no_share_and_null_in_json():
     """A type without preferences gains nothing from its own policy: 0/0, never a number."""
     scores = np.array([SCORES[0], np.zeros(5)])
