@@ -45,7 +45,7 @@ def adapted():
         torch.manual_seed(3)
         model = LlamaForCausalLM(config).requires_grad_(False).eval()
     base = BaseModel(model, Letters(), "letters", "0")
-    return strong(attach(base, NAMES, AdapterConfig(rank=2)), size=0.5)
+    return strong(attach(base, NAMES, AdapterConfig(rank=2, top_layers=None)), size=0.5)
 
 
 @pytest.fixture(scope="module")
@@ -112,7 +112,7 @@ def estimate(adapted, tokens, folder, n_samples, seed, settings=None, should_sto
         np.arange(len(PROMPTS)),
         voices(WEIGHTS, adapted.names),
         SamplingPlan(n_samples, max_tokens=LENGTH, seed=seed),
-        settings or AdapterConfig(),
+        settings or AdapterConfig(top_layers=None),
         Watching(should_stop=should_stop or (lambda: False)),
         folder,
     )
@@ -160,7 +160,9 @@ def test_the_same_seed_gives_the_same_and_another_does_not(adapted, tokens, tmp_
 
 def test_small_passes_change_nothing(adapted, tokens, tmp_path):
     wide = estimate(adapted, tokens, tmp_path, 3, 0)
-    narrow = estimate(adapted, tokens, tmp_path, 3, 0, AdapterConfig(tokens_per_pass=8))
+    narrow = estimate(
+        adapted, tokens, tmp_path, 3, 0, AdapterConfig(top_layers=None, tokens_per_pass=8)
+    )
     for rule in RULES:
         np.testing.assert_allclose(wide[0]["kl"][rule], narrow[0]["kl"][rule], atol=1e-6)
 
@@ -169,7 +171,7 @@ def test_small_passes_change_nothing(adapted, tokens, tmp_path):
 def test_a_stop_is_none(adapted, tokens, tmp_path, after):
     asked = iter(range(10**6))
     stopped = estimate(
-        adapted, tokens, tmp_path, 2, 0, AdapterConfig(tokens_per_pass=8),
+        adapted, tokens, tmp_path, 2, 0, AdapterConfig(top_layers=None, tokens_per_pass=8),
         should_stop=lambda: next(asked) >= after,
     )  # fmt: skip
     assert stopped is None

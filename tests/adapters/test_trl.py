@@ -24,7 +24,7 @@ datasets = pytest.importorskip("datasets")
 trl = pytest.importorskip("trl")
 
 N_STEPS, PAIRS_A_STEP, BETA = 50, 4, 0.1
-CONFIG = AdapterConfig(rank=4, learning_rate=1e-3, prompts_per_step=PAIRS_A_STEP)
+CONFIG = AdapterConfig(rank=4, top_layers=None, learning_rate=1e-3, prompts_per_step=PAIRS_A_STEP)
 
 
 @pytest.fixture(scope="module")
