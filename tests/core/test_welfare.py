@@ -56,7 +56,7 @@ def test_no_mixture_on_a_grid_does_better(seed):
         assert maximin.value <= 1e-2
         return
     products = np.log(grid[better_off]) @ shares
-    assert products.max(initial=-np.inf) <= nash.value + nash.duality_gap
+    assert products.max(initial=-np.inf) <= nash.value + nash.duality_gap + 1e-9
     assert (gain @ nash.weights > 0).all()
 
 
