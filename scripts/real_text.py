@@ -140,7 +140,7 @@ INTRODUCTION = [
     "",
     "What was found: on ukpconvarg both kinds put users together much alike (whether an argument",
     "speaks as I or we). The adapters' types predict held-out pairs a little better than their one",
-    "policy for all does; the log-linear types do not, and their one policy predicts as well as the",
+    "policy for all does; the log-linear types do not, and their one policy does as well as the",
     "adapters' types. On chatbot_personalization types predict worse than one policy, with either",
     "kind: all that the rankings support is what everybody likes.",
 ]
