@@ -65,8 +65,11 @@ class AdapterConfig:
             _check_whole(name, getattr(self, name), least)
         if self.epochs is not None:
             _check_whole("epochs", self.epochs, 1)
-        if self.top_layers is not None and not _is_share(self.top_layers):
-            _check_whole("top_layers", self.top_layers, 1)
+        top = self.top_layers
+        if top is not None and not (_is_share(top) or _is_whole(top, 1)):
+            raise EmdpoError(
+                f"top_layers must be a whole number of at least 1 or a share below 1, got {top}"
+            )
         for name in ("alpha", "learning_rate"):
             value = getattr(self, name)
             if not (np.isfinite(value) and value > 0):
@@ -105,6 +108,11 @@ def _is_share(value: Any) -> bool:
     return isinstance(value, float) and 0 < value < 1
 
 
+def _is_whole(value: Any, least: int) -> bool:
+    is_number = isinstance(value, int | np.integer) and not isinstance(value, bool)
+    return is_number and bool(value >= least)
+
+
 def _check_whole(name: str, value: Any, least: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int | np.integer) or value < least:
+    if not _is_whole(value, least):
         raise EmdpoError(f"{name} must be a whole number of at least {least}, got {value}")

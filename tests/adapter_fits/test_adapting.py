@@ -43,6 +43,9 @@ def test_settings_that_only_adapters_have():
         ({"policy": "adapters", "base_model": 3}, "base_model"),
         ({"policy": "adapters", "adapters": {"evil": 1}}, "no setting 'evil'"),
         ({"policy": "adapters", "adapters": {"rank": 0}}, "rank"),
+        ({"policy": "adapters", "adapters": {"top_layers": 1.5}}, "or a share below 1, got 1.5"),
+        ({"policy": "adapters", "adapters": {"top_layers": 0}}, "top_layers must be"),
+        ({"policy": "adapters", "adapters": {"top_layers": True}}, "top_layers must be"),
         ({"policy": "adapters", "adapters": {"alpha": "x"}}, "wrong kind"),
     ],
 )
