@@ -11,7 +11,7 @@ import pytest
 from text_panels import text_rankings
 
 from emdpo.adapters.config import AdapterConfig
-from emdpo.adapters.estimate import estimate_fit, workload
+from emdpo.adapters.estimate import Workload, _Probe, _seconds, estimate_fit, workload
 from emdpo.adapters.estimated import Estimate
 from emdpo.adapters.fitting import fit_adapters
 from emdpo.adapters.folds import plan_folds
@@ -39,6 +39,15 @@ def test_rounds_where_users_share_prompts():
     assert (work.scoring, work.final_training, work.final_scoring) == (3.0, 0.0, 0.0)
     alone = workload(panel, 1, folds)
     assert (alone.training_high, alone.scoring) == pytest.approx((0.9, 1.0))
+
+
+def test_more_passes_take_more_training_and_nothing_else():
+    """100 tokens, trunk and scoring 1 s each, training 2 to 3 s a token, 2 rounds of 1 unit."""
+    probe = _Probe(training=(2.0, 3.0), scoring=1.0, trunk=1.0, activations=0.0)
+    work, settings = Workload(1.0, 1.0, 1.0, 0.0, 0.0), AdapterConfig(rounds=2)
+    low, high = _seconds(100.0, 1, probe, work, settings)
+    assert (low, high) == (200 + 400 + 200, 200 + 600 + 200)
+    assert _seconds(100.0, 3, probe, work, settings) == (low + 2 * 400, high + 2 * 600)
 
 
 def test_rounds_that_are_cross_fitted():
