@@ -93,7 +93,6 @@ def ours(data: dict[str, Any], *, passes: int = 1, plain: bool = False, alone: b
         data["adapted"],
         data["tokens"],
         codes,
-        top=config.top_layers,
         budget=1 if alone else config.tokens_per_pass,
         folder=data["folder"],
     )

@@ -161,7 +161,6 @@ class _Distilling:
             self.adapted,
             tokens,
             self.learnt,
-            top=self.settings.depth(self.adapted.base.n_layers),
             budget=self.settings.tokens_per_pass,
             folder=work,
         )

@@ -162,12 +162,12 @@ def _probe(
     prompts = np.unique(part.prompt).astype(np.int64)[: TIMED_STEPS * settings.prompts_per_step]
     part = part.select(np.isin(part.prompt, prompts))
     adapted = attach(base, ["probe"], settings, config.seed)
-    top, budget = settings.depth(base.n_layers), settings.tokens_per_pass
-    scorer = ResponseScorer(adapted, tokens, _shown(part), top=top, budget=budget, folder=folder)
+    budget = settings.tokens_per_pass
+    scorer = ResponseScorer(adapted, tokens, _shown(part), budget=budget, folder=folder)
     n_tokens = sum(pack.n_tokens for pack in scorer.packs)
     began = time.monotonic()
     if scorer.trunk is not None:
-        TrunkCache(base, scorer.packs, top, folder / "again.bin", budget).fill(tokens)
+        TrunkCache(base, scorer.packs, adapted.depth, folder / "again.bin", budget).fill(tokens)
     trunk = (time.monotonic() - began) / n_tokens
     began = time.monotonic()
     reference = scorer.score_all(None)

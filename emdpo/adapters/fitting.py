@@ -168,7 +168,6 @@ class _AdapterFit:
             self.adapted,
             self.tokens,
             np.flatnonzero(candidates),
-            top=self.settings.depth(self.base.n_layers),
             budget=self.settings.tokens_per_pass,
             folder=folder,
             should_stop=self.watching.should_stop,

@@ -56,6 +56,14 @@ class AdaptedModel:
         """The adapters, in the order in which they were added."""
         return tuple(self.model.peft_config)
 
+    @property
+    def depth(self) -> int:
+        """How many blocks from the top down to the lowest that carries part of an adapter."""
+        _, layers = layer_container(self.base.model)
+        carried = {id(each) for held in self._parameters.values() for each in held}
+        touched = (any(id(p) in carried for p in layer.parameters()) for layer in layers)
+        return len(layers) - next(place for place, found in enumerate(touched) if found)
+
     def parameters(self, name: str) -> list[nn.Parameter]:
         """Return the tensors of one adapter, in the model's order."""
         return self._parameters[name]

@@ -20,6 +20,14 @@ if TYPE_CHECKING:
 
     from emdpo.adapters.tokens import Tokens
 
+WIDE = 768
+"""Tokens from which a pack is cut in two: attention grows with the square of a row's length. At 33
+answers of 50 tokens, packs of 768 take 0.65 times as long as one of 1,750."""
+
+PROMPT_SHARE = 3
+"""A pack has room for at least this many times its prompt, or copies of it would cost more than
+attention does."""
+
 PADDING = -1
 """Branch of the tokens that fill a row up; they see only one another."""
 
@@ -61,8 +69,9 @@ class PackedBatch:
 def make_packs(tokens: Tokens, candidates: NDArray[np.int64], limit: int) -> list[Pack]:
     """Return packs that hold every candidate once, longest first.
 
-    A prompt whose candidates need more than `limit` tokens is cut into several packs, each with a
-    copy of the prompt; a single candidate that needs more has a pack of its own.
+    A prompt whose candidates need more than `limit` tokens, or make a row too long to be fast, is
+    cut into several packs, each with a copy of the prompt; a single candidate that needs more has a
+    pack of its own.
     """
     order = candidates[np.argsort(tokens.candidate_prompt[candidates], kind="stable")]
     of_prompt = tokens.candidate_prompt[order]
@@ -77,6 +86,7 @@ def _packs_of(
     tokens: Tokens, prompt: int, candidates: NDArray[np.int64], limit: int
 ) -> Iterator[Pack]:
     start = int(tokens.prompt_lengths[prompt])
+    limit = min(limit, max(WIDE, PROMPT_SHARE * start))
     held: list[int] = []
     size = start
     for candidate in candidates.tolist():

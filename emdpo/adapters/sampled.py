@@ -192,7 +192,6 @@ def draw_and_score(
         adapted,
         tokens,
         np.unique(place),
-        top=settings.depth(adapted.base.n_layers),
         budget=settings.tokens_per_pass,
         folder=folder,
     )

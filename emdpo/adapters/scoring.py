@@ -95,7 +95,6 @@ class ResponseScorer:
         tokens: Tokens,
         candidates: NDArray[np.int64],
         *,
-        top: int | None = None,
         budget: int = 4096,
         folder: Path,
         should_stop: StopTest = never,
@@ -106,10 +105,9 @@ class ResponseScorer:
         self.plain_reason: str | None = plain_reason(adapted, tokens, candidates)
         limit = 1 if self.plain_reason else budget
         self.packs = make_packs(tokens, candidates, limit)
-        top = base.n_layers if top is None else top
         self.trunk: TrunkCache | None = None
-        if self.plain_reason is None and top < base.n_layers:
-            self.trunk = TrunkCache(base, self.packs, top, folder / "trunk.bin", budget)
+        if self.plain_reason is None and adapted.depth < base.n_layers:
+            self.trunk = TrunkCache(base, self.packs, adapted.depth, folder / "trunk.bin", budget)
             self.trunk.fill(tokens, should_stop, tell)
         self._packs_of: dict[int, list[Pack]] = {}
         for pack in self.packs:

@@ -129,15 +129,20 @@ class Workplace:
         return self._results.get(key, lambda: load_fit(folder_of(self.home, run_id)))
 
     def audit(self, run_id: str) -> Audit:
-        """Return the audit of a run by every attribute, also written into its folder."""
+        """Return the audit of a run by every attribute, also written into its folder.
+
+        With the answers that `emdpo audit --sampled` drew, also while this page was open.
+        """
         from emdpo.auditing import audit, save_audit, with_kept_sampled
 
+        folder = folder_of(self.home, run_id)
+
         def make(fit: Fit) -> Audit:
-            result = with_kept_sampled(audit(fit), folder_of(self.home, run_id))
-            save_audit(result, folder_of(self.home, run_id))
+            result = audit(fit)
+            save_audit(with_kept_sampled(result, folder), folder)
             return result
 
-        return self.derived(run_id, "audit", make)
+        return with_kept_sampled(self.derived(run_id, "audit", make), folder)
 
     def cast(self, run_id: str) -> Cast:
         """Return who can answer for a run; RunError where nobody can.

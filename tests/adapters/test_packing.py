@@ -66,6 +66,13 @@ def test_a_prompt_of_many_candidates_is_cut_into_packs():
     assert all(pack.n_tokens <= 6 for pack in packs)
 
 
+def test_rows_that_would_be_slow_are_cut_unless_the_prompt_is_most_of_them():
+    short = tokens_of([[1] * 8], [(0, [2] * 101)] * 20)
+    assert [p.n_tokens for p in make_packs(short, np.arange(20), 4096)] == [708, 708, 608]
+    long = tokens_of([[1] * 500], [(0, [2] * 101)] * 10)
+    assert [p.n_tokens for p in make_packs(long, np.arange(10), 4096)] == [1500]
+
+
 @given(
     st.lists(st.tuples(st.integers(0, 4), st.integers(1, 9)), min_size=1, max_size=20),
     st.integers(1, 40),

@@ -31,7 +31,7 @@ def scorer_of(tiny_models, tmp_path, name, top=None, budget=4096, window=WINDOW)
     adapted = attach(base, ["type-1", "type-2"], AdapterConfig(rank=2, top_layers=top))
     stir(adapted, "type-1")
     codes = np.unique(panel.candidate).astype(np.int64)
-    return ResponseScorer(adapted, tokens, codes, top=top, budget=budget, folder=tmp_path), codes
+    return ResponseScorer(adapted, tokens, codes, budget=budget, folder=tmp_path), codes
 
 
 def plainly(scorer, codes, name):
@@ -53,6 +53,14 @@ def test_every_saving_is_exact(tiny_models, tmp_path, name, top):
     for adapter in ("type-1", None):
         fast = scorer.score_all(adapter)
         np.testing.assert_allclose(fast, plainly(scorer, codes, adapter), rtol=1e-5)
+
+
+def test_where_adapters_sit_is_asked_of_the_model(tiny_models, tmp_path):
+    """A run whose settings speak of another depth than its adapters have is scored right."""
+    base = load_base_model(str(tiny_models["llama"]), device="cpu")
+    assert attach(base, ["type-1"], AdapterConfig(top_layers=0.5)).depth == base.n_layers // 2
+    scorer, _ = scorer_of(tiny_models, tmp_path, "llama", top=3)
+    assert scorer.adapted.depth == scorer.trunk.top == 3
 
 
 @pytest.mark.parametrize("name", ARCHITECTURES)

@@ -47,3 +47,12 @@ def test_the_table_is_shown_with_answers_prompts_and_errors(place, tmp_path):
     *_, tables = audit_tab.write_downloads(place, run_id)
     with zipfile.ZipFile(tables) as archive:
         assert archive.namelist()[-1] == "sampled.csv"
+
+
+def test_answers_drawn_while_the_page_is_open_are_shown(place, tmp_path):
+    fit = emdpo.fit(emdpo.load(demo_file("classroom.csv")), 2, restarts=1)
+    run_id = place.jobs.add_upload(fit.save(tmp_path / "run"), "run", fit.config.to_dict())
+    before = place.audit(run_id)
+    assert before.sampled is None
+    save_audit(replace(before, sampled=drawn()), folder_of(place.home, run_id))
+    assert place.audit(run_id).sampled.to_dict() == drawn().to_dict()
