@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
-
-import pandas as pd
 
 from emdpo import files
 from emdpo.adapters.distilled import DISTILLED, FOLDER, distilled_folder
 from emdpo.adapters.saved import TENSORS, load_adapter
 from emdpo.adapting import told_what_to_install
-from emdpo.core.audit import KINDS, Audit, AuditConfig, audit_types
+from emdpo.core.audit import Audit, AuditConfig, audit_types
 from emdpo.core.errors import EmdpoError, RunError
 from emdpo.core.sampled_regret import SampledRegret, SamplingPlan
 from emdpo.settings import WRITES_NOTHING
@@ -123,75 +121,3 @@ def with_kept_sampled(result: Audit, run: str | Path) -> Audit:
     if sampled is None or sampled.adapters.get(DISTILLED, digest) != digest:
         return result
     return replace(result, sampled=sampled)
-
-
-def save_audit(result: Audit, run: str | Path, page: str | None = None) -> Path:
-    """Write audit/audit.json, its CSVs and, if given, report.html into a run folder.
-
-    Returns the audit's folder. `page` is what `report.audit_page` returns.
-
-    Raises
-    ------
-    RunError
-        The folder cannot be written to.
-    """
-    folder = Path(run) / "audit"
-    try:
-        files.write_csv(folder / "types.csv", type_table(result))
-        files.write_csv(folder / "groups.csv", group_table(result))
-        files.write_csv(folder / "regret_matrix.csv", matrix_table(result))
-        if result.sampled is None:
-            (folder / "sampled.csv").unlink(missing_ok=True)
-        else:
-            files.write_csv(folder / "sampled.csv", sampled_table(result.sampled))
-        if page is not None:
-            files.write_bytes(folder / "report.html", page.encode("utf-8", "replace"))
-        files.write_json(folder / "audit.json", result.to_dict())
-    except OSError as error:
-        raise RunError(f"{folder}: cannot be written to ({error.strerror})") from None
-    return folder
-
-
-def sampled_table(sampled: SampledRegret) -> pd.DataFrame:
-    """Return one row per rule, type and kind of regret, with its Monte-Carlo standard error."""
-    rows = (
-        (rule, f"type_{k + 1}", kind, float(value), float(sampled.standard_error[kind][rule][k]))
-        for kind, table in sampled.regret.items()
-        for rule, values in table.items()
-        for k, value in enumerate(values)
-    )
-    return pd.DataFrame(rows, columns=["rule", "type", "kind", "regret", "standard_error"])
-
-
-def type_table(result: Audit) -> pd.DataFrame:
-    """Return one row per rule, type and kind of regret."""
-    rows = (
-        (rule, f"type_{k + 1}", result.prevalence[k], kind, float(values[k]))
-        for kind in KINDS
-        for rule, values in result.regret[kind].items()
-        for k in range(result.n_types)
-    )
-    return pd.DataFrame(rows, columns=["rule", "type", "weight", "kind", "regret"])
-
-
-def group_table(result: Audit) -> pd.DataFrame:
-    """Return one row per group, rule and kind of regret, with interval and n."""
-    columns = ["attribute", "value", "n", "kind", "rule", "regret", "low", "high"]
-    return pd.DataFrame(_group_rows(result), columns=columns)
-
-
-def _group_rows(result: Audit) -> Iterable[tuple[Any, ...]]:
-    for group in result.groups:
-        for kind in KINDS:
-            for rule in result.rules:
-                interval = group.interval[kind][rule]
-                about = (group.attribute, group.value, group.n, kind, rule)
-                yield (*about, group.regret[kind][rule], *interval)
-
-
-def matrix_table(result: Audit) -> pd.DataFrame:
-    """Return the regret matrix: a row per type, a column per type policy that serves it."""
-    names = [f"served_by_type_{j + 1}" for j in range(result.n_types)]
-    table = pd.DataFrame(result.regret_matrix, columns=names)
-    table.insert(0, "type", [f"type_{k + 1}" for k in range(result.n_types)])
-    return table

@@ -124,7 +124,8 @@ def select(options: argparse.Namespace) -> int:
 
 def audit(options: argparse.Namespace) -> int:
     """Audit a run and keep the audit in its folder."""
-    from emdpo.auditing import audit, save_audit, with_kept_sampled, with_sampled
+    from emdpo.audit_files import save_audit
+    from emdpo.auditing import audit, with_kept_sampled, with_sampled
     from emdpo.core.sampled_regret import SamplingPlan
     from emdpo.files import write_bytes
     from emdpo.report import audit_page
@@ -150,7 +151,7 @@ def audit(options: argparse.Namespace) -> int:
         drawn = with_sampled(result, found, plan, run=options.folder, on_progress=told)
         result = drawn or result  # nobody could stop it
     page = audit_page(result, found)
-    save_audit(result, options.folder, page)
+    save_audit(result, options.folder, page, fit=found)
     if options.report:
         write_to(options.report, lambda path: write_bytes(path, page.encode("utf-8", "replace")))
     if options.json == "-":
@@ -202,7 +203,8 @@ def chat(options: argparse.Namespace) -> int:
 
 def demo(options: argparse.Namespace) -> int:
     """Fit and audit the demo."""
-    from emdpo.auditing import audit, save_audit
+    from emdpo.audit_files import save_audit
+    from emdpo.auditing import audit
     from emdpo.core.readers import load
     from emdpo.demo import DEMO_TYPES, demo_file
     from emdpo.fitting import FitConfig
@@ -213,7 +215,7 @@ def demo(options: argparse.Namespace) -> int:
     config = FitConfig(n_types=DEMO_TYPES)
     found = fit_in_folder(load(demo_file()), config, run, resume=True)
     result = audit(found)
-    save_audit(result, run, audit_page(result, found))
+    save_audit(result, run, audit_page(result, found), fit=found)
     return _tell_fit(found, run, options.json)
 
 

@@ -146,7 +146,8 @@ def type_columns(n_types: int) -> list[str]:
     return [f"type_{k + 1}" for k in range(n_types)]
 
 
-def _candidate_ids(rankings: Rankings) -> pd.DataFrame:
+def candidate_ids(rankings: Rankings) -> pd.DataFrame:
+    """Return prompt_id and response_id (text) of the A candidates, in their order."""
     candidates = rankings.candidates
     prompts = rankings.prompts["prompt_id"].to_numpy(object)[candidates["prompt"].to_numpy()]
     responses = candidates["response_id"].to_numpy(object)
@@ -156,7 +157,7 @@ def _candidate_ids(rankings: Rankings) -> pd.DataFrame:
 def _score_table(fit: Fit) -> pd.DataFrame:
     scores = [*fit.policies.candidate_scores(), *fit.pooled.candidate_scores()]
     names = [*type_columns(fit.n_types), POOLED]
-    return _candidate_ids(fit.rankings).assign(**dict(zip(names, scores, strict=True)))
+    return candidate_ids(fit.rankings).assign(**dict(zip(names, scores, strict=True)))
 
 
 def _load_scores(
@@ -164,7 +165,7 @@ def _load_scores(
 ) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return the scores of the types (K, A) and of the pooled policy (1, A)."""
     table = files.read_parquet(path)
-    ids = _candidate_ids(rankings)
+    ids = candidate_ids(rankings)
     if any(table[name].tolist() != ids[name].tolist() for name in ids):
         raise RunError(f"{path}: does not belong to the run's answers")
     types = table[type_columns(n_types)].to_numpy(np.float64).T
@@ -181,7 +182,7 @@ def _save_loglinear(policies: LogLinearPolicies, rankings: Rankings, folder: Pat
     files.write_csv(folder / "theta.csv", theta)
     if features.codes is None:
         raw = pd.DataFrame(features.raw_matrix(), columns=list(features.names))
-        table = pd.concat([_candidate_ids(rankings), raw], axis=1)
+        table = pd.concat([candidate_ids(rankings), raw], axis=1)
         files.write_parquet(folder / "features.parquet", table)
     about = {
         "kind": features.kind,

@@ -16,7 +16,7 @@ import plotly.graph_objects as go
 from plotly.offline import get_plotlyjs
 
 from emdpo import plots
-from emdpo.auditing import group_table, matrix_table, type_table
+from emdpo.audit_files import group_table, matrix_table, type_table
 from emdpo.cards import CITATION, base_model_name, ending, reading_note
 from emdpo.core.composition import composition
 from emdpo.core.findings import CAVEAT, findings, rule_label

@@ -1,6 +1,6 @@
 """The run folder: a fit on disk, whole, without pickle (DESIGN section 5).
 
-Interrupted fits are `resuming`; the audit's files are written by `auditing`.
+Interrupted fits are `resuming`; the audit's files are written by `audit_files`.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import pandas as pd
 
 from emdpo import files
 from emdpo.adapters.saved import BaseModelCard
+from emdpo.audit_files import TABLES
 from emdpo.cards import model_card
 from emdpo.core.em import StopReason, TraceRow
 from emdpo.core.errors import RunError
@@ -46,8 +47,7 @@ _TABLES = ("rows", "rankings", "users", "prompts", "candidates")
 RUN_FILES = ("responsibilities.csv", "trace.csv", *(f"data/{name}.parquet" for name in _TABLES))
 """What `load_fit` reads beside fit.json and the policies."""
 
-_AUDIT_TABLES = ("types.csv", "groups.csv", "regret_matrix.csv", "sampled.csv")
-AUDIT_FILES = ("audit.json", *_AUDIT_TABLES, "report.html")
+AUDIT_FILES = ("audit.json", *TABLES, "report.html")
 """What an audit of the run writes into its folder `audit`."""
 
 

@@ -18,7 +18,7 @@ from sklearn.metrics import adjusted_rand_score
 
 import emdpo
 from emdpo.adapters.config import AdapterConfig
-from emdpo.auditing import save_audit
+from emdpo.audit_files import save_audit
 from emdpo.core.held_out import held_out_losses
 from emdpo.demo import DEMO_RUN, DEMO_TYPES, demo_file
 from emdpo.resuming import fit_in_folder
@@ -53,7 +53,7 @@ def make_run() -> float:
     began = time.perf_counter()
     fit = fit_in_folder(emdpo.load(demo_file()), config, DEMO_RUN)
     seconds = time.perf_counter() - began
-    save_audit(emdpo.audit(fit), DEMO_RUN)
+    save_audit(emdpo.audit(fit), DEMO_RUN, fit=fit)
     (DEMO_RUN / "progress.jsonl").unlink(missing_ok=True)
     return seconds
 

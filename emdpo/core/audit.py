@@ -120,6 +120,10 @@ class Audit:
     config: AuditConfig
     sampled: SampledRegret | None = None
     """The same regrets by answers drawn from the policies; None where none were drawn."""
+    beta: float | None = None
+    """DPO inverse temperature of the scores audited, > 0."""
+    policies: Mapping[str, NDArray[np.float64]] | None = None
+    """By rule: (A,) probabilities of the candidates, in the order of the scores."""
 
     @property
     def n_types(self) -> int:
@@ -162,6 +166,7 @@ class Audit:
             {
                 "n_users": self.n_users,
                 "n_prompts": self.n_prompts,
+                "beta": self.beta,
                 "prevalence": self.prevalence,
                 "regret": self.regret,
                 "regret_matrix": self.regret_matrix,
@@ -249,6 +254,8 @@ def audit_types(
         groups=groups,
         suppressed=suppressed,
         config=config,
+        beta=beta,
+        policies={name: rule.policy for name, rule in rules.items()},
     )
 
 

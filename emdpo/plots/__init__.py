@@ -1,7 +1,7 @@
 """Figures of rankings, fits, types and audits: plotly figures made from data classes.
 
 Every figure's title is the question that it answers and the line below says how to read it. Each
-has a table with the same numbers: `*_table` here, on `Fit`, or in `auditing`.
+has a table with the same numbers: `*_table` here, on `Fit`, or in `audit_files`.
 """
 
 from emdpo.plots.auditing import (

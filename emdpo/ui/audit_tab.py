@@ -11,7 +11,6 @@ import gradio as gr
 
 from emdpo.ui.audit_view import (
     findings_html,
-    for_spreadsheets,
     group_rows,
     matrix_rows,
     rule_notes_html,
@@ -233,20 +232,17 @@ def write_downloads(place: Workplace, run_id: str) -> list[Path]:
     """Return the paths of report.html, audit.json and a zip of the tables, written now."""
     import zipfile
 
-    from emdpo.auditing import group_table, matrix_table, sampled_table, type_table
+    from emdpo.audit_files import audit_tables
     from emdpo.report import audit_page
+    from emdpo.spreadsheets import spreadsheet_csv
 
-    audit, folder = place.audit(run_id), place.downloads(run_id)
+    audit, fit, folder = place.audit(run_id), place.fit(run_id), place.downloads(run_id)
     report, numbers, zipped = (
         folder / name for name in ("report.html", "audit.json", "audit-tables.zip")
     )
-    page = audit_page(audit, place.fit(run_id))
-    report.write_text(page, "utf-8", "replace")
+    report.write_text(audit_page(audit, fit), "utf-8", "replace")
     numbers.write_text(audit.to_json(), "utf-8", "replace")
-    tables = {"types": type_table, "groups": group_table, "regret_matrix": matrix_table}
     with zipfile.ZipFile(zipped, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, table in tables.items():
-            archive.writestr(f"{name}.csv", for_spreadsheets(table(audit)).to_csv(index=False))
-        if audit.sampled is not None:
-            archive.writestr("sampled.csv", sampled_table(audit.sampled).to_csv(index=False))
+        for name, table in audit_tables(audit, fit).items():
+            archive.writestr(name, spreadsheet_csv(table).encode("utf-8", "replace"))
     return [report, numbers, zipped]

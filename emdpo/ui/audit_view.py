@@ -74,16 +74,6 @@ def matrix_rows(audit: Audit) -> pd.DataFrame:
     return pd.DataFrame(rows, columns=["served", *(f"{name}'s model" for name in names)])
 
 
-def for_spreadsheets(table: pd.DataFrame) -> pd.DataFrame:
-    """Return the table with no text that a spreadsheet would run as a formula."""
-    return table.map(
-        lambda cell: f"'{cell}" if isinstance(cell, str) and cell[:1] in _FORMULA_SIGNS else cell
-    )
-
-
-_FORMULA_SIGNS = ("=", "+", "-", "@", "\t", "\r", "\n")
-
-
 def rule_notes_html() -> str:
     """Return what each rule does, whom it protects and whom it can hurt."""
     rows = (

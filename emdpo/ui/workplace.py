@@ -133,13 +133,14 @@ class Workplace:
 
         With the answers that `emdpo audit --sampled` drew, also while this page was open.
         """
-        from emdpo.auditing import audit, save_audit, with_kept_sampled
+        from emdpo.audit_files import save_audit
+        from emdpo.auditing import audit, with_kept_sampled
 
         folder = folder_of(self.home, run_id)
 
         def make(fit: Fit) -> Audit:
             result = audit(fit)
-            save_audit(with_kept_sampled(result, folder), folder)
+            save_audit(with_kept_sampled(result, folder), folder, fit=fit)
             return result
 
         return with_kept_sampled(self.derived(run_id, "audit", make), folder)

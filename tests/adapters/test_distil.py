@@ -23,7 +23,8 @@ from emdpo.adapters.lora import attach, load_adapters, merge
 from emdpo.adapters.loss import LogRatioDifferences
 from emdpo.adapters.scoring import ResponseScorer
 from emdpo.adapters.tokens import tokenise
-from emdpo.auditing import audit, save_audit, with_kept_sampled, with_sampled
+from emdpo.audit_files import save_audit
+from emdpo.auditing import audit, with_kept_sampled, with_sampled
 from emdpo.bundles import pack, unpack
 from emdpo.chatting import cast_of, open_run
 from emdpo.cli import main

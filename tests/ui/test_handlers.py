@@ -8,6 +8,7 @@ from pathlib import Path
 import gradio as gr
 import pytest
 
+from emdpo.audit_files import TABLES
 from emdpo.bundles import unpack
 from emdpo.core.errors import EmdpoError, RunError
 from emdpo.core.tables.forms import ROLES
@@ -15,7 +16,6 @@ from emdpo.demo import demo_file
 from emdpo.jobs import JobState
 from emdpo.ui import audit_tab, data_tab, fit_events, results, session, types_tab
 from emdpo.ui.app import build_app, launch_settings
-from emdpo.ui.audit_view import for_spreadsheets
 from emdpo.ui.faults import one_line
 from emdpo.ui.fit_form import RESTARTS, config_of, preset
 from emdpo.ui.markup import text
@@ -239,15 +239,13 @@ def test_downloads_are_files_of_our_own(place, demo_run):
     assert report.read_text("utf-8").lstrip().startswith("<!")
     assert '"regret_matrix"' in numbers.read_text("utf-8")
     with zipfile.ZipFile(tables) as archive:
-        assert archive.namelist() == ["types.csv", "groups.csv", "regret_matrix.csv"]
+        assert archive.namelist() == [
+            "types.csv",
+            "groups.csv",
+            "regret_matrix.csv",
+            "policies.csv",
+        ]
     assert all(path.parent == place.downloads(demo_run[1]) for path in (report, numbers, tables))
-
-
-def test_text_in_tables_is_no_formula():
-    import pandas as pd
-
-    table = for_spreadsheets(pd.DataFrame({"a": ["=1+1", "@x", "plain"], "b": [-1.0, 2.0, 3.0]}))
-    assert table["a"].tolist() == ["'=1+1", "'@x", "plain"] and table["b"].min() == -1.0
 
 
 def test_a_run_leaves_as_a_bundle_and_comes_back(place, demo_run, tmp_path):

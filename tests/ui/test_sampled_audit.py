@@ -11,7 +11,7 @@ import pytest
 pytest.importorskip("gradio")
 
 import emdpo
-from emdpo.auditing import save_audit
+from emdpo.audit_files import save_audit
 from emdpo.core.sampled_regret import SampledRegret
 from emdpo.demo import demo_file
 from emdpo.jobs import folder_of

@@ -1,0 +1,138 @@
+"""The files of an audit: audit.json and the tables that people open in a spreadsheet.
+
+audit/audit.json   everything         audit/types.csv          regret by type and rule
+audit/groups.csv   regret by group    audit/regret_matrix.csv  each type with each type's model
+audit/policies.csv every answer's scores and probabilities     audit/sampled.csv  drawn answers
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pandas as pd
+
+from emdpo import files
+from emdpo.core.audit import KINDS, Audit
+from emdpo.core.errors import RunError
+from emdpo.policy_files import candidate_ids, type_columns
+from emdpo.spreadsheets import spreadsheet_csv
+
+if TYPE_CHECKING:
+    from emdpo.core.sampled_regret import SampledRegret
+    from emdpo.fitting import Fit
+
+TABLES = ("types.csv", "groups.csv", "regret_matrix.csv", "policies.csv", "sampled.csv")
+"""What `audit_tables` can return."""
+
+
+def save_audit(
+    result: Audit, run: str | Path, page: str | None = None, *, fit: Fit | None = None
+) -> Path:
+    """Write audit/audit.json, its CSVs and, if given, report.html into a run folder.
+
+    Returns the audit's folder. `page` is what `report.audit_page` returns; with the fit audited,
+    policies.csv is written too.
+
+    Raises
+    ------
+    RunError
+        The folder cannot be written to.
+    """
+    folder = Path(run) / "audit"
+    tables = audit_tables(result, fit)
+    try:
+        for name in TABLES:
+            if name in tables:
+                content = spreadsheet_csv(tables[name])
+                files.write_bytes(folder / name, content.encode("utf-8", "replace"))
+            else:
+                (folder / name).unlink(missing_ok=True)
+        if page is not None:
+            files.write_bytes(folder / "report.html", page.encode("utf-8", "replace"))
+        files.write_json(folder / "audit.json", result.to_dict())
+    except OSError as error:
+        raise RunError(f"{folder}: cannot be written to ({error.strerror})") from None
+    return folder
+
+
+def audit_tables(result: Audit, fit: Fit | None = None) -> dict[str, pd.DataFrame]:
+    """Return the tables of an audit by the names of their files; policies.csv needs the fit."""
+    tables = {
+        "types.csv": type_table(result),
+        "groups.csv": group_table(result),
+        "regret_matrix.csv": matrix_table(result),
+    }
+    if fit is not None and result.policies is not None:
+        tables["policies.csv"] = policy_table(result, fit)
+    if result.sampled is not None:
+        tables["sampled.csv"] = sampled_table(result.sampled)
+    return tables
+
+
+def policy_table(result: Audit, fit: Fit) -> pd.DataFrame:
+    """Return one row per candidate: the DPO scores and every rule's probability of it.
+
+    Columns: prompt_id, response_id; score_type_1 .. score_type_K and score_pooled, nats; and
+    p_RULE, summing to one over the candidates of a prompt.
+    """
+    scores = [*fit.policies.candidate_scores(), *fit.pooled.candidate_scores()]
+    names = [f"score_{name}" for name in (*type_columns(fit.n_types), "pooled")]
+    columns = dict(zip(names, scores, strict=True))
+    columns |= {f"p_{rule}": each for rule, each in (result.policies or {}).items()}
+    return pd.concat([candidate_ids(fit.rankings), pd.DataFrame(columns)], axis=1)
+
+
+def sampled_table(sampled: SampledRegret) -> pd.DataFrame:
+    """Return one row per rule, type and kind of regret, with its Monte-Carlo standard error."""
+    rows = (
+        (rule, f"type_{k + 1}", kind, float(value), float(sampled.standard_error[kind][rule][k]))
+        for kind, table in sampled.regret.items()
+        for rule, values in table.items()
+        for k, value in enumerate(values)
+    )
+    return pd.DataFrame(rows, columns=["rule", "type", "kind", "regret", "standard_error"])
+
+
+def type_table(result: Audit) -> pd.DataFrame:
+    """Return one row per rule, type and kind of regret."""
+    rows = (
+        (rule, f"type_{k + 1}", result.prevalence[k], kind, float(values[k]))
+        for kind in KINDS
+        for rule, values in result.regret[kind].items()
+        for k in range(result.n_types)
+    )
+    return pd.DataFrame(rows, columns=["rule", "type", "weight", "kind", "regret"])
+
+
+def group_table(result: Audit) -> pd.DataFrame:
+    """Return one row per group, rule and kind of regret, with interval and n."""
+    columns = ["attribute", "value", "n", "kind", "rule", "regret", "low", "high"]
+    return pd.DataFrame(_group_rows(result), columns=columns)
+
+
+def _group_rows(result: Audit) -> Iterable[tuple[Any, ...]]:
+    for group in result.groups:
+        for kind in KINDS:
+            for rule in result.rules:
+                interval = group.interval[kind][rule]
+                about = (group.attribute, group.value, group.n, kind, rule)
+                yield (*about, group.regret[kind][rule], *interval)
+
+
+def matrix_table(result: Audit) -> pd.DataFrame:
+    """Return the regret matrix: a row per type, a column per type policy that serves it.
+
+    The ends of the intervals follow, where there are any.
+    """
+    parts = {"served_by_type_{}": result.regret_matrix}
+    if result.regret_matrix_interval is not None:
+        parts["low_type_{}"] = result.regret_matrix_interval[..., 0]
+        parts["high_type_{}"] = result.regret_matrix_interval[..., 1]
+    columns = {
+        name.format(j + 1): values[:, j]
+        for name, values in parts.items()
+        for j in range(result.n_types)
+    }
+    return pd.DataFrame({"type": type_columns(result.n_types), **columns})
