@@ -8,7 +8,6 @@ from pathlib import Path
 import gradio as gr
 import pytest
 
-from emdpo.audit_files import TABLES
 from emdpo.bundles import unpack
 from emdpo.core.errors import EmdpoError, RunError
 from emdpo.core.tables.forms import ROLES
