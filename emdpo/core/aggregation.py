@@ -115,14 +115,14 @@ def min_max_regret_mixture(
     >>> solution.weights.round(6).tolist(), round(solution.value, 6)
     ([0.75, 0.25], 0.75)
     """
-    matrix = _checked(regret_matrix)
+    matrix = checked_regrets(regret_matrix)
     n_policies = matrix.shape[1]
     scaled = (matrix - matrix.min()) / (np.ptp(matrix) or 1.0)
     above = np.column_stack([scaled, -np.ones(len(scaled))])  # (K, J + 1), regrets less t
-    least = _solve_lp(np.eye(n_policies + 1)[-1], above, 0.0, n_policies)
-    weights, adversary = _to_simplex(least.x[:-1]), _to_simplex(-least.ineqlin.marginals)
+    least = solve_lp(np.eye(n_policies + 1)[-1], above, 0.0, n_policies)
+    weights, adversary = to_simplex(least.x[:-1]), to_simplex(-least.ineqlin.marginals)
     means = np.average(scaled, axis=0, weights=prevalence)  # (J,)
-    kindest = _to_simplex(_solve_lp(means, scaled, least.fun + 0.1 * LP_TOLERANCE, n_policies).x)
+    kindest = to_simplex(solve_lp(means, scaled, least.fun + 0.1 * LP_TOLERANCE, n_policies).x)
     if means @ kindest < means @ weights - TIE:
         weights = kindest
     solution = _bracketed(matrix, weights, adversary)
@@ -130,7 +130,7 @@ def min_max_regret_mixture(
     return solution
 
 
-def _solve_lp(cost: Floats, rows: Floats, limit: float, n_policies: int):
+def solve_lp(cost: Floats, rows: Floats, limit: float, n_policies: int):
     """Minimise cost . z with every rows @ z <= limit; the first J of z lie in the simplex."""
     is_weight = np.arange(len(cost)) < n_policies
     result = linprog(
@@ -148,13 +148,14 @@ def _solve_lp(cost: Floats, rows: Floats, limit: float, n_policies: int):
     return result
 
 
-def _to_simplex(weights: Floats) -> Floats:
+def to_simplex(weights: Floats) -> Floats:
     """Return weights with the solver's rounding taken off: none below 0, summing to one."""
     clipped = np.maximum(weights, 0.0)
     return clipped / clipped.sum()
 
 
-def _checked(regret_matrix: Floats) -> Floats:
+def checked_regrets(regret_matrix: Floats) -> Floats:
+    """Return regrets (K, J) as floats; ValueError where they are no game."""
     matrix = np.asarray(regret_matrix, dtype=np.float64)
     if matrix.ndim != 2 or not matrix.size:
         raise ValueError(f"regret_matrix must be (K, J), both >= 1, got shape {matrix.shape}")
@@ -191,7 +192,7 @@ def verify(
         If weights leave the simplex, the stated value or gap is not that of the weights, or the
         gap exceeds the tolerance.
     """
-    matrix = _checked(regret_matrix)
+    matrix = checked_regrets(regret_matrix)
     for name, weights in (("weights", solution.weights), ("adversary", solution.adversary)):
         if not _in_simplex(weights):
             raise AggregationError(f"{name} must be a point of the simplex, got {weights}")
@@ -224,7 +225,7 @@ def hedge(regret_matrix: Floats, n_rounds: int) -> MinMaxSolution:
     Freund and Schapire 1999, "Adaptive game playing using multiplicative weights". The paper's
     own solver is the optimistic variant of it.
     """
-    matrix = _checked(regret_matrix)
+    matrix = checked_regrets(regret_matrix)
     if n_rounds < 1:
         raise ValueError(f"n_rounds must be >= 1, got {n_rounds}")
     n_types, n_policies = matrix.shape
@@ -233,12 +234,12 @@ def hedge(regret_matrix: Floats, n_rounds: int) -> MinMaxSolution:
     total_loss, total_weights = np.zeros((2, n_policies))
     picked = np.zeros(n_types)
     for _ in range(n_rounds):
-        weights = _to_simplex(np.exp(-rate * (total_loss - total_loss.min())))
+        weights = to_simplex(np.exp(-rate * (total_loss - total_loss.min())))
         worst_off = int(np.argmax(losses @ weights))
         total_weights += weights
         picked[worst_off] += 1.0
         total_loss += losses[worst_off]
-    return _bracketed(matrix, _to_simplex(total_weights), picked / n_rounds)
+    return _bracketed(matrix, to_simplex(total_weights), picked / n_rounds)
 
 
 def kl_consensus(log_types: Floats, prompt: Codes, beta: float) -> ConsensusSolution:
@@ -340,7 +341,7 @@ def _centre(
         step, slope = _newton_step(log_types, prompt, weights, heat, barrier)
         size = min(1.0, 0.99 / max(-step.min(), 1e-300))
         while True:
-            trial = _to_simplex(weights * (1.0 + size * step))
+            trial = to_simplex(weights * (1.0 + size * step))
             reached = objective(trial)
             if reached >= present + 1e-4 * size * slope - noise or size < 1e-12:
                 break
