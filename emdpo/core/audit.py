@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import pandas as pd
 
 from emdpo.core.errors import EmdpoError
-from emdpo.core.groups import groups_of
+from emdpo.core.group_regret import GroupRegret, Regrets, SuppressedGroup, group_regrets
+from emdpo.core.groups import groupings
 from emdpo.core.json_values import plain
 from emdpo.core.mixture import occupied_types
 from emdpo.core.regret import (
@@ -21,24 +22,22 @@ from emdpo.core.regret import (
     log_policies,
     prompt_regret,
 )
+from emdpo.core.resampling import resampled_counts
 from emdpo.core.rules import RulePolicy, rule_policies
 from emdpo.core.sampled_regret import SampledRegret
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-KINDS = ("plain", "kl", "share", "preference")
-"""Plain regret (raw), KL regret, plain regret as a share of the type's own gain, and how much more
-often its own answer is preferred."""
+KINDS = ("plain", "clipped", "kl", "share", "preference")
+"""Plain regret, raw and clipped at 0; KL regret; plain regret as a share of the type's own gain;
+how much more often its own answer is preferred."""
 
 NO_REGRET = 1e-9
 """A mean regret below this is rounding: nothing can be set in proportion to it."""
 
 MAX_BOOTSTRAP = 100_000
 """More resamples than any interval needs are a slip of the hand."""
-
-ByRule = Mapping[str, float]
-IntervalByRule = Mapping[str, tuple[float, float]]
 
 
 @dataclass(frozen=True)
@@ -53,6 +52,8 @@ class AuditConfig:
     """Of the percentile intervals, in (0, 1)."""
     seed: int = 0
     """Of the resampling, >= 0."""
+    crossed: bool = True
+    """Whether people are also grouped by every two of up to six attributes."""
     weights: tuple[float, ...] | None = None
     """(K,) of a mixture to audit too, as the rule `given`: shares >= 0, summing to one."""
 
@@ -67,33 +68,6 @@ class AuditConfig:
             raise EmdpoError(f"seed must be at least 0, got {self.seed}")
         if not 0 < self.confidence < 1:
             raise EmdpoError(f"confidence must be between 0 and 1, got {self.confidence}")
-
-
-@dataclass(frozen=True)
-class GroupRegret:
-    """The mean regret of the people who share an attribute value."""
-
-    attribute: str
-    value: str
-    n: int
-    """Users."""
-    regret: Mapping[str, ByRule]
-    """By kind and rule: mean over users of sum_k r_ik R_k(rule)."""
-    interval: Mapping[str, IntervalByRule]
-    """By kind and rule: percentile bootstrap over users."""
-    type_shares: tuple[float, ...]
-    """(K,) mean responsibility: the group's composition by type."""
-    known: bool = True
-    """False for the users whose attribute is missing."""
-
-
-@dataclass(frozen=True)
-class SuppressedGroup:
-    """A group too small to show."""
-
-    attribute: str
-    value: str
-    n: int
 
 
 @dataclass(frozen=True, eq=False)
@@ -118,6 +92,8 @@ class Audit:
     groups: tuple[GroupRegret, ...]
     suppressed: tuple[SuppressedGroup, ...]
     config: AuditConfig
+    regret_interval: Mapping[str, Mapping[str, NDArray[np.float64]]] | None = None
+    """By kind and rule: (K, 2) percentile bootstrap over prompts; None with one prompt."""
     sampled: SampledRegret | None = None
     """The same regrets by answers drawn from the policies; None where none were drawn."""
     beta: float | None = None
@@ -160,7 +136,6 @@ class Audit:
 
     def to_dict(self) -> dict[str, Any]:
         """Return audit.json (DESIGN section 5) as JSON values; null for what does not exist."""
-        interval = self.regret_matrix_interval
         drawn = {} if self.sampled is None else {"sampled": self.sampled.to_dict()}
         return plain(
             {
@@ -170,7 +145,8 @@ class Audit:
                 "prevalence": self.prevalence,
                 "regret": self.regret,
                 "regret_matrix": self.regret_matrix,
-                "regret_matrix_interval": interval,
+                "regret_interval": self.regret_interval,
+                "regret_matrix_interval": self.regret_matrix_interval,
                 "weights": self.weights,
                 "worst": {kind: self.worst(kind) for kind in KINDS},
                 "mean": {kind: self.mean(kind) for kind in KINDS},
@@ -230,25 +206,27 @@ def audit_types(
     names = tuple(rules)
     policies = np.stack([rule.policy for rule in rules.values()])  # (J, A)
     by_prompt = prompt_regret(scores, policies, prompt, beta)
-    table = average_prompts(by_prompt)
+    by_kind = _by_kind(average_prompts(by_prompt))
     rng = np.random.default_rng(config.seed)
-    n_types = len(scores)
-    n_prompts = int(prompt.max()) + 1
-    matrix_draws = _prompt_bootstrap(by_prompt, config, rng)
-    groups, suppressed = _audit_groups(
-        names, _without(table, ~occupied), responsibilities, attributes, config, rng
+    intervals = _over_prompts(by_prompt, config, rng)  # (K, J, 2) by kind
+    groups, suppressed = group_regrets(
+        groupings(attributes, config.min_group, crossed=config.crossed),
+        responsibilities,
+        Regrets(names, {kind: _without(values, ~occupied) for kind, values in by_kind.items()}),
+        n_bootstrap=config.n_bootstrap,
+        confidence=config.confidence,
+        rng=rng,
     )
+    n_types = len(scores)
     return Audit(
         rules=names,
         n_users=len(responsibilities),
-        n_prompts=n_prompts,
+        n_prompts=int(prompt.max()) + 1,
         prevalence=prevalence,
-        regret={
-            kind: {rule: values[:, j] for j, rule in enumerate(names)}
-            for kind, values in _by_kind(table).items()
-        },
-        regret_matrix=table.plain[:, :n_types],
-        regret_matrix_interval=matrix_draws,
+        regret=_by_rule(by_kind, names),
+        regret_interval=None if intervals is None else _by_rule(intervals, names),
+        regret_matrix=by_kind["plain"][:, :n_types],
+        regret_matrix_interval=None if intervals is None else intervals["plain"][:, :n_types],
         weights={name: rule.weights for name, rule in rules.items()},
         duality_gap=gaps,
         groups=groups,
@@ -309,87 +287,37 @@ def _spread_out(
     return everywhere
 
 
-def _without(table: RegretTable, empty: NDArray[np.bool_]) -> RegretTable:
-    """Return the regrets with 0 for empty types, whose share may not exist."""
-    kinds = {kind: values.copy() for kind, values in _by_kind(table).items()}
-    for values in kinds.values():
-        values[empty] = 0.0
-    return replace(table, **kinds)
+def _without(values: NDArray[np.float64], empty: NDArray[np.bool_]) -> NDArray[np.float64]:
+    """Return regrets (K, J) with 0 for empty types, whose share may not exist."""
+    return np.where(empty[:, None], 0.0, values)
 
 
 def _by_kind(table: RegretTable) -> dict[str, NDArray[np.float64]]:
     return {kind: getattr(table, kind) for kind in KINDS}
 
 
-def _prompt_bootstrap(
+def _by_rule(
+    by_kind: Mapping[str, NDArray[np.float64]], names: Sequence[str]
+) -> dict[str, dict[str, NDArray[np.float64]]]:
+    """Return (K, ...) arrays by kind and rule from (K, J, ...) arrays by kind."""
+    return {
+        kind: {rule: values[:, j] for j, rule in enumerate(names)}
+        for kind, values in by_kind.items()
+    }
+
+
+def _over_prompts(
     by_prompt: PromptRegret, config: AuditConfig, rng: np.random.Generator
-) -> NDArray[np.float64] | None:
-    """Return intervals (K, K, 2) of the plain regret matrix over redrawn prompts."""
-    n_types, _, n_prompts = by_prompt.plain.shape
+) -> dict[str, NDArray[np.float64]] | None:
+    """Return intervals (K, J, 2) of regret by kind, over prompts drawn again."""
+    n_prompts = by_prompt.plain.shape[-1]
     if n_prompts < 2:
         return None
-    equal = np.full(n_prompts, 1.0 / n_prompts)
-    counts = rng.multinomial(n_prompts, equal, size=config.n_bootstrap)  # (B, P)
-    draws = average_prompts(by_prompt, counts).plain[:, :, :n_types]  # (B, K, K)
-    return np.moveaxis(np.quantile(draws, _tails(config), axis=0), 0, -1)
-
-
-def _tails(config: AuditConfig) -> tuple[float, float]:
+    blocks = resampled_counts(n_prompts, config.n_bootstrap, rng)
+    tables = [_by_kind(average_prompts(by_prompt, counts)) for counts in blocks]
     tail = (1.0 - config.confidence) / 2
-    return tail, 1.0 - tail
-
-
-def _audit_groups(
-    names: Sequence[str],
-    table: RegretTable,
-    responsibilities: NDArray[np.float64],
-    attributes: pd.DataFrame,
-    config: AuditConfig,
-    rng: np.random.Generator,
-) -> tuple[tuple[GroupRegret, ...], tuple[SuppressedGroup, ...]]:
-    groups: list[GroupRegret] = []
-    suppressed: list[SuppressedGroup] = []
-    for attribute in attributes.columns:
-        name = str(attribute)
-        codes, labels, known = groups_of(attributes[attribute].tolist())
-        for code, label in enumerate(labels):
-            members = responsibilities[codes == code]
-            n = len(members)
-            if n < config.min_group:
-                suppressed.append(SuppressedGroup(name, label, n))
-                continue
-            mean, draws = _mean_and_draws(members, config, rng)
-            found = _group_regret(names, table, mean, draws, config)
-            shares = tuple(mean.tolist())
-            groups.append(GroupRegret(name, label, n, *found, shares, bool(known[code])))
-    return tuple(groups), tuple(suppressed)
-
-
-def _mean_and_draws(
-    members: NDArray[np.float64], config: AuditConfig, rng: np.random.Generator
-) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
-    """Return the mean responsibility (K,) of a group and of its resamples (B, K)."""
-    n = len(members)
-    draws = np.stack(
-        [members[rng.integers(n, size=n)].mean(axis=0) for _ in range(config.n_bootstrap)]
-    )
-    return members.mean(axis=0), draws
-
-
-def _group_regret(
-    names: Sequence[str],
-    table: RegretTable,
-    mean: NDArray[np.float64],
-    draws: NDArray[np.float64],
-    config: AuditConfig,
-) -> tuple[dict[str, ByRule], dict[str, IntervalByRule]]:
-    """Return regret and interval by kind and rule; regret is linear in mean responsibility."""
-    regret: dict[str, ByRule] = {}
-    interval: dict[str, IntervalByRule] = {}
-    for kind, by_type in _by_kind(table).items():
-        point = mean @ by_type  # (J,)
-        low, high = np.quantile(draws @ by_type, _tails(config), axis=0)  # (J,)
-        regret[kind] = dict(zip(names, point.tolist(), strict=True))
-        pairs = zip(low.tolist(), high.tolist(), strict=True)
-        interval[kind] = dict(zip(names, pairs, strict=True))
-    return regret, interval
+    found = {}
+    for kind in KINDS:
+        draws = np.concatenate([table[kind] for table in tables])  # (B, K, J)
+        found[kind] = np.moveaxis(np.quantile(draws, (tail, 1.0 - tail), axis=0), 0, -1)
+    return found

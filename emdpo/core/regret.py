@@ -47,6 +47,11 @@ class RegretTable:
     value_reference: Floats
     """(K,) V_k(pi_ref), nats."""
 
+    @property
+    def clipped(self) -> Floats:
+        """(K, J) plain regret, but 0 where it is below: as in the code of its paper."""
+        return np.maximum(self.plain, 0.0)
+
 
 @dataclass(frozen=True)
 class PromptRegret:
@@ -238,14 +243,37 @@ def kl_regret(log_types: Floats, policies: Floats, prompt: Codes, beta: float) -
     return prompt_kl_regret(log_types, policies, prompt, beta).mean(axis=-1)
 
 
+def preference_leads(scores: Floats, log_types: Floats, prompt: Codes) -> Floats:
+    """Return how much more often a type prefers its own policy's answer to a given one, (K, A).
+
+    A user of type k sees an answer y of pi_k and the answer y', and prefers y with probability
+    sigmoid(s_k(y) - s_k(y')), as Bradley and Terry (1952) have it; the lead over y' is the chance
+    of that less the chance of the reverse, in [-1, 1].
+
+    Parameters
+    ----------
+    scores, log_types : (K, A) float
+    prompt : (A,) int
+    """
+    order, starts, sizes = prompt_runs(prompt)
+    types, leads = np.exp(log_types), np.empty(np.shape(scores))
+    for size in np.unique(sizes):
+        for part in _in_pieces(np.flatnonzero(sizes == size), int(size)):
+            places = order[starts[part][:, None] + np.arange(size)]  # (p, n)
+            for k, row in enumerate(scores):
+                own = row[places]
+                margin = np.tanh((own[:, :, None] - own[:, None, :]) / 2)  # (p, n, n)
+                leads[k][places] = np.einsum("pi,pij->pj", types[k][places], margin)
+    return leads
+
+
 def prompt_preference_regret(
     scores: Floats, log_types: Floats, policies: Floats, prompt: Codes
 ) -> Floats:
     """Return the (K, J, P) preference regrets of the types at each prompt, in [-1, 1].
 
-    A user of type k sees an answer y of pi_k and one y' of the policy judged, and prefers y with
-    probability sigmoid(s_k(y) - s_k(y')), as Bradley and Terry (1952) have it; the regret is the
-    chance of that less the chance of the reverse. Between a type's own policy and itself it is 0.
+    The lead of a type's own answer (`preference_leads`) over one of the policy judged. Between a
+    type's own policy and itself it is 0.
 
     Parameters
     ----------
@@ -261,19 +289,8 @@ def prompt_preference_regret(
     >>> prompt_preference_regret(scores, sure, other, np.array([0, 0])).round(6).item()
     0.5
     """
-    order, starts, sizes = prompt_runs(prompt)
-    types = np.exp(log_types)
-    regret = np.empty((len(scores), len(policies), len(starts)))
-    for size in np.unique(sizes):
-        for part in _in_pieces(np.flatnonzero(sizes == size), int(size)):
-            places = order[starts[part][:, None] + np.arange(size)]  # (p, n)
-            judged = policies[:, places]  # (J, p, n)
-            for k, row in enumerate(scores):
-                own = row[places]
-                margin = np.tanh((own[:, :, None] - own[:, None, :]) / 2)  # (p, n, n)
-                ahead = np.einsum("pi,pij->pj", types[k][places], margin)
-                regret[k][:, part] = np.einsum("pj,Jpj->Jp", ahead, judged)
-    return regret
+    leads = preference_leads(scores, log_types, prompt)
+    return np.stack([sum_by_prompt(policies * row, prompt) for row in leads])
 
 
 def _in_pieces(prompts: Codes, size: int) -> Iterator[Codes]:

@@ -53,6 +53,7 @@ def regret_by_hand(policy, k):
     return {
         "preference": wins.mean(),
         "plain": plain,
+        "clipped": max(plain, 0.0),
         "kl": BETA * mean_over_prompts(policy * np.log(policy / own)),
         "share": plain / (value["own"] - value["reference"]),
     }
@@ -148,12 +149,13 @@ def test_worst_and_mean():
 
 
 @pytest.mark.parametrize(("size", "shown"), [(9, False), (10, True)])
-def test_groups_under_ten_are_suppressed(size, shown):
-    audit = audited(ages(20, size))
-    assert [group.value for group in audit.groups] == ["a", "b"][: 1 + shown]
-    assert [(group.value, group.n) for group in audit.suppressed] == [("b", size)][shown:]
+def test_groups_under_ten_are_suppressed_and_one_that_would_give_them_away(size, shown):
+    audit = audited(ages(30, 20, size))
+    assert [group.value for group in audit.groups] == (["a", "b", "c"] if shown else ["a"])
+    hidden = [] if shown else [("b", 20), ("c", size)]
+    assert [(group.value, group.n) for group in audit.suppressed] == hidden
     told = json.loads(audit.to_json())["suppressed"]
-    assert told == ([] if shown else [{"attribute": "age", "value": "b", "n": size}])
+    assert told == [{"attribute": "age", "value": value, "n": n} for value, n in hidden]
 
 
 def test_the_least_group_is_configurable():
@@ -256,12 +258,12 @@ def test_json_has_the_keys_of_the_contract():
     assert set(told) >= {
         "regret", "regret_matrix", "weights", "worst", "mean", "duality_gap", "groups"
     }  # fmt: skip
-    assert list(told["regret"]) == ["plain", "kl", "share", "preference"]
+    assert list(told["regret"]) == list(KINDS)
     for kind in told["regret"]:
         assert tuple(told["regret"][kind]) == RULES
         assert all(len(values) == 2 for values in told["regret"][kind].values())
         for summary in (told["worst"], told["mean"]):
-            assert list(summary) == ["plain", "kl", "share", "preference"]
+            assert list(summary) == list(KINDS)
             assert tuple(summary[kind]) == RULES
             assert all(isinstance(value, float) for value in summary[kind].values())
     assert np.shape(told["regret_matrix"]) == (2, 2)
@@ -275,7 +277,7 @@ def test_json_has_the_keys_of_the_contract():
     (group,) = told["groups"]
     assert set(group) >= {"attribute", "value", "n", "regret", "interval"}
     assert (group["attribute"], group["value"], group["n"]) == ("age", "a", 20)
-    for kind in ("plain", "kl", "share", "preference"):
+    for kind in KINDS:
         assert tuple(group["regret"][kind]) == tuple(group["interval"][kind]) == RULES
         for rule in RULES:
             low, high = group["interval"][kind][rule]
