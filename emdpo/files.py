@@ -16,7 +16,7 @@ from typing import Any
 import pandas as pd
 
 from emdpo.core.errors import RunError
-from emdpo.core.json_values import plain
+from emdpo.core.json_values import as_json
 
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
 """Names that `write_with` gives to files it has not finished."""
@@ -42,8 +42,7 @@ def write_with(path: Path, write: Callable[[Path], Any]) -> None:
 
 def write_json(path: Path, value: Mapping[str, Any]) -> None:
     """Write JSON without NaN: what is not a finite number becomes null."""
-    text = json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False)
-    write_bytes(path, (text + "\n").encode("utf-8", "surrogatepass"))
+    write_bytes(path, (as_json(value) + "\n").encode("utf-8", "surrogatepass"))
 
 
 def write_csv(path: Path, table: pd.DataFrame) -> None:

@@ -18,6 +18,7 @@ from threadpoolctl import threadpool_limits
 from emdpo import files
 from emdpo.core.em import Checkpoint, EMRun, EMState, StopReason, TraceRow, evaluate
 from emdpo.core.errors import RunError
+from emdpo.core.json_values import plain
 from emdpo.core.loglinear import LogLinearPolicies
 
 if TYPE_CHECKING:
@@ -89,7 +90,7 @@ def checkpoint_writer(state: Path) -> Callable[[int, LogLinearCheckpoint], bool]
 
 
 def _keep(path: Path, value: Mapping[str, Any]) -> None:
-    files.write_json(path, {"sha256": _fingerprint(files.plain(value)), "outcome": value})
+    files.write_json(path, {"sha256": _fingerprint(plain(value)), "outcome": value})
 
 
 def _kept(path: Path) -> dict[str, Any]:

@@ -20,6 +20,7 @@ from emdpo import files
 from emdpo.core.em import StopReason, TraceRow
 from emdpo.core.errors import EmdpoError, RunError
 from emdpo.core.features import build_features
+from emdpo.core.json_values import plain
 from emdpo.core.mixture import LogLinearCheckpoint, LogLinearRun
 from emdpo.core.rankings import Rankings
 from emdpo.fitting import Fit, data_fingerprint, fit, fitted_panel
@@ -225,7 +226,7 @@ def _check_resumable(run: Path, identity: dict[str, Any], resume: bool) -> None:
         raise RunError(f"{run} already holds {kind} run; choose another --out or add --resume")
     source = _identity(run)
     held = files.read_json(source if source.exists() else run / "fit.json")
-    wanted = files.plain(identity)
+    wanted = plain(identity)
     if held.get("data_sha256") != wanted["data_sha256"]:
         raise RunError(f"{run} was fitted to other data; choose another --out")
     before, now = flat_settings(held["config"]), flat_settings(wanted["config"])
@@ -247,7 +248,7 @@ class ProgressLog:
 
     def write(self, event: str, **facts: Any) -> None:
         """Append an event with the time in seconds since the epoch."""
-        line = {"event": event, "time": round(time.time(), 3), **files.plain(facts)}
+        line = {"event": event, "time": round(time.time(), 3), **plain(facts)}
         self._stream.write(json.dumps(line, allow_nan=False) + "\n")
         self._stream.flush()
 

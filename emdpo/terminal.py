@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 import sys
 from collections.abc import Callable
@@ -10,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from emdpo.core.errors import EmdpoError
-from emdpo.core.json_values import plain, visible
+from emdpo.core.json_values import as_json, visible
 
 
 def say(text: str, stream: Any = None, end: str = "\n") -> None:
@@ -26,7 +25,7 @@ def say(text: str, stream: Any = None, end: str = "\n") -> None:
 
 def print_json(value: dict[str, Any]) -> None:
     """Write a result as indented JSON."""
-    say(json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False))
+    say(as_json(value))
 
 
 def one_line(error: BaseException) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -13,7 +12,7 @@ import pandas as pd
 from emdpo.core.errors import EmdpoError
 from emdpo.core.group_regret import GroupRegret, Regrets, SuppressedGroup, group_regrets
 from emdpo.core.groups import groupings
-from emdpo.core.json_values import plain
+from emdpo.core.json_values import as_json, plain
 from emdpo.core.mixture import occupied_types
 from emdpo.core.regret import (
     PromptRegret,
@@ -23,7 +22,7 @@ from emdpo.core.regret import (
     prompt_regret,
 )
 from emdpo.core.resampling import resampled_counts
-from emdpo.core.rules import RulePolicy, rule_policies
+from emdpo.core.rules import FORMS, MIXTURE, RulePolicy, rule_policies
 from emdpo.core.sampled_regret import SampledRegret
 
 if TYPE_CHECKING:
@@ -55,11 +54,16 @@ class AuditConfig:
     crossed: bool = True
     """Whether people are also grouped by every two of up to six attributes."""
     weights: tuple[float, ...] | None = None
-    """(K,) of a mixture to audit too, as the rule `given`: shares >= 0, summing to one."""
+    """(K,) of a blend to audit too, as the rule `given`: shares >= 0, summing to one."""
+    weights_form: str = MIXTURE
+    """Of that blend: `mixture`, or `consensus`, whose exponents the weights are."""
 
     def __post_init__(self) -> None:
         if self.weights is not None:
             object.__setattr__(self, "weights", tuple(map(float, self.weights)))
+        if self.weights_form not in FORMS:
+            forms = " or ".join(FORMS)
+            raise EmdpoError(f"weights_form must be {forms}, got {self.weights_form!r:.40}")
         if self.min_group < 1 or self.n_bootstrap < 1:
             raise EmdpoError("min_group and n_bootstrap must be at least 1")
         if self.n_bootstrap > MAX_BOOTSTRAP:
@@ -161,7 +165,7 @@ class Audit:
 
     def to_json(self) -> str:
         """Return audit.json as text."""
-        return json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
+        return as_json(self.to_dict())
 
     def to_html(self) -> str:
         """Return the audit as one self-contained page."""
@@ -201,7 +205,7 @@ def audit_types(
     """
     prompt = np.unique(prompt, return_inverse=True)[1]
     occupied = occupied_types(prevalence, len(responsibilities))
-    given = _given_weights(config, occupied)
+    given = {"given": _given_weights(config, occupied), "given_form": config.weights_form}
     rules, gaps = _rules(scores, pooled_scores, prevalence, prompt, beta, occupied, given)
     names = tuple(rules)
     policies = np.stack([rule.policy for rule in rules.values()])  # (J, A)
@@ -244,14 +248,14 @@ def _rules(
     prompt: NDArray[np.int64],
     beta: float,
     occupied: NDArray[np.bool_],
-    given: NDArray[np.float64] | None,
+    given: Mapping[str, Any],
 ) -> tuple[dict[str, RulePolicy], Mapping[str, float]]:
     """Return `rule_policies` of the occupied types, with an empty type's own policy in its place.
 
     A rule must not bend everybody's policy to protect a type that nobody belongs to.
     """
     shares = prevalence[occupied] / prevalence[occupied].sum()
-    rules, gaps = rule_policies(scores[occupied], pooled_scores, shares, prompt, beta, given)
+    rules, gaps = rule_policies(scores[occupied], pooled_scores, shares, prompt, beta, **given)
     if occupied.all():
         return rules, gaps
     own = np.exp(log_policies(scores, prompt, beta))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import math
 import re
 from collections.abc import Mapping
@@ -21,6 +22,24 @@ def plain(value: Any) -> Any:
     if isinstance(value, float) and not math.isfinite(value):
         return None
     return value
+
+
+_NUMBERS = re.compile(r'\[\n\s+([^\[\]{}"]*?)\n\s+\]')
+
+
+def as_json(value: Any) -> str:
+    """Return a value as indented JSON text, lists of numbers on one line; null for NaN.
+
+    >>> print(as_json({"a": [1.5, float("nan")], "b": ["x"]}))
+    {
+      "a": [1.5, null],
+      "b": [
+        "x"
+      ]
+    }
+    """
+    text = json.dumps(plain(value), indent=2, ensure_ascii=False, allow_nan=False)
+    return _NUMBERS.sub(lambda match: f"[{' '.join(match[1].split())}]", text)
 
 
 _CONTROL = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069]")
