@@ -11,12 +11,22 @@ from typing import NamedTuple
 import numpy as np
 
 from emdpo.core.aggregation import kl_consensus, min_max_regret_mixture, mixture
-from emdpo.core.regret import Codes, Floats, log_policies, log_reference, plain_regret
+from emdpo.core.regret import (
+    Codes,
+    Floats,
+    log_normalise,
+    log_policies,
+    log_reference,
+    plain_regret,
+)
 from emdpo.core.welfare import gains, lottery_policy, maximin_mixture, nash_mixture
 
 GIVEN = "given"
-"""The mixture whose weights a user chose."""
+"""The blend whose form and weights a user chose."""
 
+MIXTURE, CONSENSUS = FORMS = ("mixture", "consensus")
+"""How one policy is made of the types': sum_k a_k pi_k, or proportional to prod_k pi_k^a_k. Also
+the names of the rules whose weights make the worst regret least."""
 
 RULE_NOTES = {
     "type-k": (
@@ -65,7 +75,10 @@ RULE_NOTES = {
         "prefers what, and is safe from vote splitting; a minority can be left with nothing, and "
         "answers that win are given without restraint, far from the untuned model."
     ),
-    "given": "The mixture whose weights were given by the user.",
+    "given": (
+        "The mixture, or the consensus, whose weights were chosen by the user: in the what-if of "
+        "the Audit tab or with --weights. It protects whom its weights protect."
+    ),
 }
 """What each rule does, where it comes from, whom it protects and whom it can hurt."""
 
@@ -82,8 +95,8 @@ class RulePolicy(NamedTuple):
 def rule_note(rule: str) -> str:
     """Return what a rule does, whom it protects and whom it can hurt.
 
-    >>> rule_note("given")
-    'The mixture whose weights were given by the user.'
+    >>> rule_note("type-2").split(".")[0]
+    'Everybody gets the policy of one type'
     """
     return RULE_NOTES["type-k" if rule.startswith("type-") else rule]
 
@@ -95,6 +108,7 @@ def rule_policies(
     prompt: Codes,
     beta: float,
     given: Floats | None = None,
+    given_form: str = MIXTURE,
 ) -> tuple[dict[str, RulePolicy], dict[str, float]]:
     """Return every aggregation rule's policy and the duality gaps of the optimised ones.
 
@@ -107,7 +121,8 @@ def rule_policies(
     prompt, beta : (A,) int and float > 0
         Prompt codes and DPO inverse temperature.
     given : (K,) float, optional
-        Mixture weights of the user's own, a point of the simplex.
+        Weights of the user's own, a point of the simplex; of a `mixture` or, as `given_form` says,
+        the exponents of a `consensus`.
 
     Returns
     -------
@@ -149,6 +164,7 @@ def rule_policies(
     rules["consensus"] = RulePolicy(np.exp(consensus.log_policy), consensus.weights)
     rules["lottery"] = RulePolicy(lottery_policy(scores, prevalence, prompt), None)
     if given is not None:
-        rules[GIVEN] = mixed(given)
+        compromise = np.exp(log_normalise(given @ log_types, prompt))
+        rules[GIVEN] = mixed(given) if given_form == MIXTURE else RulePolicy(compromise, given)
     optimised = {"maximin": maximin, "nash": nash, "mixture": best, "consensus": consensus}
     return rules, {name: solution.duality_gap for name, solution in optimised.items()}

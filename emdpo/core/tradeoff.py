@@ -29,6 +29,9 @@ from emdpo.core.regret import Floats
 if TYPE_CHECKING:
     from emdpo.core.audit import Audit
 
+LINEAR_KINDS = ("plain", "share", "preference")
+"""Kinds of regret that are linear in the weights of a mixture."""
+
 SAME_POINT = 1e-9
 """Break points nearer to a line than this share of the spread of the regrets are on it."""
 
@@ -108,12 +111,12 @@ def trade_off(regret_matrix: Floats, prevalence: Floats) -> TradeOff:
 def audit_trade_off(audit: Audit, kind: str) -> TradeOff | None:
     """Return the trade-off between the types of an audit that have users.
 
-    None for KL regret, which is not linear in the weights of a mixture, and where a type gains
+    None for kinds of regret that are not linear in the weights of a mixture, and where a type gains
     nothing from its own policy, so that its share does not exist. Weights are (n, K).
     """
     held = np.flatnonzero(audit.occupied)
     matrix = np.stack([audit.regret[kind][f"type-{j + 1}"][held] for j in held.tolist()], axis=1)
-    if kind == "kl" or not np.isfinite(matrix).all():
+    if kind not in LINEAR_KINDS or not np.isfinite(matrix).all():
         return None
     curve = trade_off(matrix, audit.prevalence[held])
     weights = np.zeros((len(curve.weights), audit.n_types))

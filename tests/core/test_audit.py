@@ -343,3 +343,15 @@ def test_one_prompt_has_no_interval_over_prompts():
 def test_settings_out_of_range_are_refused(setting):
     with pytest.raises(EmdpoError, match=next(iter(setting))):
         AuditConfig(**setting)
+
+
+def test_a_consensus_of_weights_of_one_s_own_is_judged_as_one():
+    """With the exponents of the min-max consensus it is the min-max consensus."""
+    weights = tuple(audited(ages(20)).weights["consensus"].tolist())
+    config = replace(QUICK, weights=weights, weights_form="consensus")
+    audit = audited(ages(20), config=config)
+    for kind in KINDS:
+        np.testing.assert_allclose(audit.regret[kind]["given"], audit.regret[kind]["consensus"])
+    assert audit.to_dict()["config"]["weights_form"] == "consensus"
+    with pytest.raises(EmdpoError, match="weights_form must be mixture or consensus, got 'best'"):
+        AuditConfig(weights_form="best")

@@ -115,6 +115,12 @@ class TestRules:
         assert list(rules) == [*self.names, "given"] and "given" not in gaps
         types = np.exp(log_policies(scores, prompt, 0.5))
         np.testing.assert_allclose(rules["given"].policy, weights @ types)
+        ours = {"given": weights, "given_form": "consensus"}
+        rules, _ = rule_policies(scores, scores[0], self.prevalence, prompt, 0.5, **ours)
+        powers = np.prod(types ** weights[:, None], axis=0)
+        expected = powers / sum_by_prompt(powers, prompt)[prompt]
+        np.testing.assert_allclose(rules["given"].policy, expected)
+        np.testing.assert_allclose(rules["given"].weights, weights)
 
     def test_constants_per_prompt_change_no_rule(self):
         _, _, (rules, _) = self.rules()
