@@ -10,27 +10,20 @@ import numpy as np
 import pandas as pd
 
 from emdpo.core.errors import EmdpoError
-from emdpo.core.group_regret import GroupRegret, Regrets, SuppressedGroup, group_regrets
+from emdpo.core.group_regret import GroupRegret, SuppressedGroup, group_regrets
 from emdpo.core.groups import groupings
 from emdpo.core.json_values import as_json, plain
+from emdpo.core.judging import KINDS, judge, kinds_of
 from emdpo.core.mixture import occupied_types
-from emdpo.core.regret import (
-    PromptRegret,
-    RegretTable,
-    average_prompts,
-    log_policies,
-    prompt_regret,
-)
+from emdpo.core.regret import PromptRegret, average_prompts
 from emdpo.core.resampling import resampled_counts
-from emdpo.core.rules import FORMS, MIXTURE, RulePolicy, rule_policies
+from emdpo.core.rules import FORMS, MIXTURE
 from emdpo.core.sampled_regret import SampledRegret
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
-KINDS = ("plain", "clipped", "kl", "share", "preference")
-"""Plain regret, raw and clipped at 0; KL regret; plain regret as a share of the type's own gain;
-how much more often its own answer is preferred."""
+    from emdpo.core.tested import Evidence
 
 NO_REGRET = 1e-9
 """A mean regret below this is rounding: nothing can be set in proportion to it."""
@@ -100,6 +93,8 @@ class Audit:
     """By kind and rule: (K, 2) percentile bootstrap over prompts; None with one prompt."""
     sampled: SampledRegret | None = None
     """The same regrets by answers drawn from the policies; None where none were drawn."""
+    evidence: Evidence | None = None
+    """How well the rules predict rankings that nobody fitted; None where that was not asked."""
     beta: float | None = None
     """DPO inverse temperature of the scores audited, > 0."""
     policies: Mapping[str, NDArray[np.float64]] | None = None
@@ -141,6 +136,7 @@ class Audit:
     def to_dict(self) -> dict[str, Any]:
         """Return audit.json (DESIGN section 5) as JSON values; null for what does not exist."""
         drawn = {} if self.sampled is None else {"sampled": self.sampled.to_dict()}
+        tested = {} if self.evidence is None else {"evidence": self.evidence.to_dict()}
         return plain(
             {
                 "n_users": self.n_users,
@@ -160,6 +156,7 @@ class Audit:
                 "suppressed": [vars(group) for group in self.suppressed],
                 "config": vars(self.config),
                 **drawn,
+                **tested,
             }
         )
 
@@ -183,6 +180,7 @@ def audit_types(
     beta: float,
     attributes: pd.DataFrame,
     config: AuditConfig,
+    others: Mapping[str, NDArray[np.float64]] | None = None,
 ) -> Audit:
     """Return the audit of every aggregation rule.
 
@@ -202,102 +200,44 @@ def audit_types(
         DPO inverse temperature, > 0.
     attributes : (N rows)
         One text column per attribute to audit; None = not known.
+    others : mapping of str to (A,), optional
+        Probabilities of further policies to judge, by name.
     """
-    prompt = np.unique(prompt, return_inverse=True)[1]
-    occupied = occupied_types(prevalence, len(responsibilities))
-    given = {"given": _given_weights(config, occupied), "given_form": config.weights_form}
-    rules, gaps = _rules(scores, pooled_scores, prevalence, prompt, beta, occupied, given)
-    names = tuple(rules)
-    policies = np.stack([rule.policy for rule in rules.values()])  # (J, A)
-    by_prompt = prompt_regret(scores, policies, prompt, beta)
-    by_kind = _by_kind(average_prompts(by_prompt))
+    n_users = len(responsibilities)
+    given = (config.weights, config.weights_form)
+    judged = judge(
+        scores, pooled_scores, prompt, prevalence, beta, n_users, given=given, others=others
+    )
+    names, rules = judged.regrets.rules, judged.rules
     rng = np.random.default_rng(config.seed)
-    intervals = _over_prompts(by_prompt, config, rng)  # (K, J, 2) by kind
+    intervals = _over_prompts(judged.by_prompt, config, rng)  # (K, J, 2) by kind
     groups, suppressed = group_regrets(
         groupings(attributes, config.min_group, crossed=config.crossed),
         responsibilities,
-        Regrets(names, {kind: _without(values, ~occupied) for kind, values in by_kind.items()}),
+        judged.regrets,
         n_bootstrap=config.n_bootstrap,
         confidence=config.confidence,
         rng=rng,
     )
+    by_kind = judged.by_kind
     n_types = len(scores)
     return Audit(
         rules=names,
-        n_users=len(responsibilities),
-        n_prompts=int(prompt.max()) + 1,
+        n_users=n_users,
+        n_prompts=judged.by_prompt.plain.shape[-1],
         prevalence=prevalence,
         regret=_by_rule(by_kind, names),
         regret_interval=None if intervals is None else _by_rule(intervals, names),
         regret_matrix=by_kind["plain"][:, :n_types],
         regret_matrix_interval=None if intervals is None else intervals["plain"][:, :n_types],
         weights={name: rule.weights for name, rule in rules.items()},
-        duality_gap=gaps,
+        duality_gap=judged.duality_gap,
         groups=groups,
         suppressed=suppressed,
         config=config,
         beta=beta,
         policies={name: rule.policy for name, rule in rules.items()},
     )
-
-
-def _rules(
-    scores: NDArray[np.float64],
-    pooled_scores: NDArray[np.float64],
-    prevalence: NDArray[np.float64],
-    prompt: NDArray[np.int64],
-    beta: float,
-    occupied: NDArray[np.bool_],
-    given: Mapping[str, Any],
-) -> tuple[dict[str, RulePolicy], Mapping[str, float]]:
-    """Return `rule_policies` of the occupied types, with an empty type's own policy in its place.
-
-    A rule must not bend everybody's policy to protect a type that nobody belongs to.
-    """
-    shares = prevalence[occupied] / prevalence[occupied].sum()
-    rules, gaps = rule_policies(scores[occupied], pooled_scores, shares, prompt, beta, **given)
-    if occupied.all():
-        return rules, gaps
-    own = np.exp(log_policies(scores, prompt, beta))
-    named = {f"type-{k + 1}": RulePolicy(own[k], np.eye(len(own))[k]) for k in range(len(own))}
-    for name, rule in rules.items():
-        if not name.startswith("type-"):
-            named[name] = rule._replace(weights=_spread_out(rule.weights, occupied))
-    return named, gaps
-
-
-def _given_weights(config: AuditConfig, occupied: NDArray[np.bool_]) -> NDArray[np.float64] | None:
-    """Return the user's weights on the occupied types; EmdpoError where they are no mixture."""
-    if config.weights is None:
-        return None
-    weights = np.array(config.weights)
-    if len(weights) != len(occupied):
-        raise EmdpoError(f"weights must be {len(occupied)} numbers, one a type, got {len(weights)}")
-    if not (np.isfinite(weights).all() and (weights >= 0).all() and abs(weights.sum() - 1) < 1e-6):
-        raise EmdpoError(f"weights must be at least 0 and sum to 1, got {config.weights}")
-    if weights[~occupied].any():
-        raise EmdpoError("weights must be 0 for types without users")
-    return weights[occupied] / weights.sum()
-
-
-def _spread_out(
-    weights: NDArray[np.float64] | None, occupied: NDArray[np.bool_]
-) -> NDArray[np.float64] | None:
-    """Return weights on all K types, 0 on the empty ones."""
-    if weights is None:
-        return None
-    everywhere = np.zeros(len(occupied))
-    everywhere[occupied] = weights
-    return everywhere
-
-
-def _without(values: NDArray[np.float64], empty: NDArray[np.bool_]) -> NDArray[np.float64]:
-    """Return regrets (K, J) with 0 for empty types, whose share may not exist."""
-    return np.where(empty[:, None], 0.0, values)
-
-
-def _by_kind(table: RegretTable) -> dict[str, NDArray[np.float64]]:
-    return {kind: getattr(table, kind) for kind in KINDS}
 
 
 def _by_rule(
@@ -318,7 +258,7 @@ def _over_prompts(
     if n_prompts < 2:
         return None
     blocks = resampled_counts(n_prompts, config.n_bootstrap, rng)
-    tables = [_by_kind(average_prompts(by_prompt, counts)) for counts in blocks]
+    tables = [kinds_of(average_prompts(by_prompt, counts)) for counts in blocks]
     tail = (1.0 - config.confidence) / 2
     found = {}
     for kind in KINDS:
