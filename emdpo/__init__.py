@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     from emdpo.adapters.config import AdapterConfig
     from emdpo.auditing import audit
     from emdpo.choosing import select
+    from emdpo.comparing import compare_runs
     from emdpo.core.audit import Audit
     from emdpo.core.checks import Report, check
     from emdpo.core.errors import (
@@ -26,7 +27,10 @@ if TYPE_CHECKING:
     )
     from emdpo.core.rankings import Rankings
     from emdpo.core.readers import load
+    from emdpo.core.tested import Evidence
     from emdpo.fitting import Fit, FitConfig, fit
+    from emdpo.predicting import evidence
+    from emdpo.run_comparison import RunComparison
     from emdpo.runs import load_fit
 
 _HOMES = {
@@ -34,15 +38,19 @@ _HOMES = {
     "Audit": "emdpo.core.audit",
     "DataError": "emdpo.core.errors",
     "EmdpoError": "emdpo.core.errors",
+    "Evidence": "emdpo.core.tested",
     "Fit": "emdpo.fitting",
     "FitConfig": "emdpo.fitting",
     "ModelError": "emdpo.core.errors",
     "NotIdentifiableError": "emdpo.core.errors",
     "Rankings": "emdpo.core.rankings",
     "Report": "emdpo.core.checks",
+    "RunComparison": "emdpo.run_comparison",
     "RunError": "emdpo.core.errors",
     "audit": "emdpo.auditing",
     "check": "emdpo.core.checks",
+    "compare_runs": "emdpo.comparing",
+    "evidence": "emdpo.predicting",
     "fit": "emdpo.fitting",
     "load": "emdpo.core.readers",
     "load_fit": "emdpo.runs",
@@ -54,15 +62,19 @@ __all__ = [
     "Audit",
     "DataError",
     "EmdpoError",
+    "Evidence",
     "Fit",
     "FitConfig",
     "ModelError",
     "NotIdentifiableError",
     "Rankings",
     "Report",
+    "RunComparison",
     "RunError",
     "audit",
     "check",
+    "compare_runs",
+    "evidence",
     "fit",
     "load",
     "load_fit",

@@ -258,7 +258,7 @@ def preference_leads(scores: Floats, log_types: Floats, prompt: Codes) -> Floats
     order, starts, sizes = prompt_runs(prompt)
     types, leads = np.exp(log_types), np.empty(np.shape(scores))
     for size in np.unique(sizes):
-        for part in _in_pieces(np.flatnonzero(sizes == size), int(size)):
+        for part in in_pieces(np.flatnonzero(sizes == size), int(size)):
             places = order[starts[part][:, None] + np.arange(size)]  # (p, n)
             for k, row in enumerate(scores):
                 own = row[places]
@@ -293,7 +293,7 @@ def prompt_preference_regret(
     return np.stack([sum_by_prompt(policies * row, prompt) for row in leads])
 
 
-def _in_pieces(prompts: Codes, size: int) -> Iterator[Codes]:
+def in_pieces(prompts: Codes, size: int) -> Iterator[Codes]:
     """Yield prompts of one size in pieces whose pairs of answers fit into little memory."""
     at_once = max(1, PAIRS_AT_ONCE // size**2)
     for start in range(0, len(prompts), at_once):
