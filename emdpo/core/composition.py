@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,6 +10,8 @@ import numpy as np
 
 from emdpo.core.audit import AuditConfig
 from emdpo.core.groups import groups_of
+from emdpo.core.resampling import interval_of, resampled_means
+from emdpo.core.suppression import hidden_groups
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -26,14 +28,18 @@ class Composition:
     """(G,) users of each group."""
     shares: NDArray[np.float64]
     """(G, K) mean responsibility; rows sum to one."""
+    low: NDArray[np.float64]
+    """(G, K) lower ends of the shares' intervals: bootstrap over the group's users."""
+    high: NDArray[np.float64]
+    """(G, K) upper ends."""
     cramers_v: float | None
     """Bias-corrected association of group and type, 0..1; None with one group or one type."""
     interval: tuple[float, float] | None
     """Bootstrap over users."""
     confidence: float = 0.95
-    """Of `interval`."""
+    """Of the intervals."""
     suppressed: tuple[tuple[str, int], ...] = ()
-    """Groups too small to show, with their users."""
+    """Groups that must not be shown (`suppression`), with their users."""
 
 
 def composition(
@@ -41,6 +47,7 @@ def composition(
     values: Sequence[str | None],
     attribute: str = "group",
     config: AuditConfig | None = None,
+    shown: Collection[str] | None = None,
 ) -> Composition:
     """Return the mean responsibility of each group of users, and how group and type go together.
 
@@ -53,6 +60,8 @@ def composition(
         Its name.
     config : AuditConfig, optional
         Least group shown, resamples, confidence, seed.
+    shown : labels, optional
+        The groups that an audit shows, where it hides more than this attribute alone asks for.
 
     Notes
     -----
@@ -63,21 +72,39 @@ def composition(
     config = config or AuditConfig()
     code, names, known = groups_of(values)
     counts = np.bincount(code, minlength=len(names))
-    shown = np.flatnonzero(counts >= config.min_group)
+    hidden = hidden_groups(counts, config.min_group)
+    if shown is not None:
+        hidden |= ~np.isin(names, list(shown))
+    at = np.flatnonzero(~hidden)
     totals = _group_totals(responsibilities, code, len(names))
-    counted = np.isin(code, shown[known[shown]])
+    members = [responsibilities[code == g] for g in at]
+    low, high = _share_intervals(members, responsibilities.shape[1], config)
+    counted = np.isin(code, at[known[at]])
     v, interval = _association(responsibilities[counted], code[counted], config)
-    small = ((names[g], int(counts[g])) for g in range(len(names)) if g not in shown)
     return Composition(
         attribute=attribute,
-        values=tuple(names[g] for g in shown),
-        n=tuple(int(counts[g]) for g in shown),
-        shares=totals[shown] / counts[shown, None],
+        values=tuple(names[g] for g in at),
+        n=tuple(int(counts[g]) for g in at),
+        shares=totals[at] / counts[at, None],
+        low=low,
+        high=high,
         cramers_v=v,
         interval=interval,
         confidence=config.confidence,
-        suppressed=tuple(small),
+        suppressed=tuple((names[g], int(counts[g])) for g in np.flatnonzero(hidden)),
     )
+
+
+def _share_intervals(
+    groups: Sequence[NDArray[np.float64]], n_types: int, config: AuditConfig
+) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return the ends of the intervals of each group's mean responsibilities, (G, K) each."""
+    rng = np.random.default_rng((config.seed, 1))
+    low, high = np.empty((2, len(groups), n_types))
+    for g, members in enumerate(groups):
+        drawn = resampled_means(members, config.n_bootstrap, rng)
+        low[g], high[g] = interval_of(drawn, config.confidence)
+    return low, high
 
 
 def _group_totals(

@@ -13,6 +13,8 @@ from emdpo.report.markup import safe
 PERCENT_KINDS = ("share", "preference")
 """Kinds of regret that are shares; the others are in nats."""
 
+ROUNDING = 5e-5
+
 KIND_NAMES = {
     "share": "share of its own gain lost",
     "kl": "KL regret, nats",
@@ -30,19 +32,20 @@ def figure_text(value: float, kind: str) -> str:
     """
     if not np.isfinite(value):
         return "not defined"
+    value = 0.0 if abs(value) < ROUNDING else value  # never -0.000
     return f"{value:.1%}" if kind in PERCENT_KINDS else f"{value:.3f}"
 
 
-def with_interval(value: float, ends: tuple[float, float], kind: str) -> str:
-    """Return a regret with the ends of its interval.
+def with_interval(value: float, low: float, high: float, kind: str) -> str:
+    """Return a regret with the ends of its interval, where it has one.
 
-    >>> with_interval(0.5, (0.4, 0.6), "share")
+    >>> with_interval(0.5, 0.4, 0.6, "share")
     '50.0% (40.0% to 60.0%)'
     """
-    if not np.isfinite([value, *ends]).all():
-        return figure_text(value, kind)
-    low, high = (figure_text(end, kind) for end in ends)
-    return f"{figure_text(value, kind)} ({low} to {high})"
+    told = figure_text(value, kind)
+    if not np.isfinite([value, low, high]).all():
+        return told
+    return f"{told} ({figure_text(low, kind)} to {figure_text(high, kind)})"
 
 
 def figure_html(figure: go.Figure, number: int) -> str:

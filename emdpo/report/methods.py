@@ -9,7 +9,7 @@ import pandas as pd
 
 from emdpo.cards import CITATION, base_model_name, ending
 from emdpo.core.findings import rule_label
-from emdpo.fitting import library_versions
+from emdpo.fitting import LIBRARIES, library_versions
 from emdpo.report.markup import heading, listing, paragraph, safe, table_html
 from emdpo.settings import flat_settings
 
@@ -79,11 +79,16 @@ def methods_section(audit: Audit, fit: Fit | None) -> Iterator[Part]:
     if fit is not None:
         yield heading("How the fit ended", 3)
         yield _settings_table(outcome(fit), "How the fit ended", "what")
-        yield paragraph(fit.identifiability.to_text())
+        yield heading("What these rankings can tell", 3)
+        first, *theorems = fit.identifiability.to_text().splitlines()
+        yield paragraph(first)
+        yield listing(line.strip().removeprefix("- ") for line in theorems)
     yield heading("Configuration", 3)
     yield _settings_table(configuration(audit, fit), "Configuration", "setting")
     yield heading("Data, base model and versions", 3)
-    yield _settings_table(provenance(fit), "Data, base model and versions", "what")
+    if fit is not None:
+        yield _settings_table(fingerprints(fit), "Data and base model", "what")
+    yield table_html(versions(fit), "Versions")
     yield heading("Sources", 3)
     yield paragraph("Please cite the method, and this report by the fingerprint of its data.")
     yield listing(SOURCES)
@@ -124,24 +129,35 @@ def outcome(fit: Fit) -> dict[str, object]:
     return told | {f"warning {number}": text for number, text in enumerate(fit.warnings, start=1)}
 
 
-def provenance(fit: Fit | None = None) -> dict[str, object]:
-    """Return the fingerprints of data and base model, and the versions of fit and audit."""
-    now: dict[str, object] = {
-        f"version of {name}, audit": v for name, v in library_versions().items()
-    }
-    if fit is None:
-        return now
+def fingerprints(fit: Fit) -> dict[str, object]:
+    """Return what the rankings and the base model are known by."""
     found: dict[str, object] = {"rankings fitted (SHA-256)": fit.data_sha256}
     base = fit.base_model
-    if base is not None:
-        found |= {
-            "base model": f"{base_model_name(base)} ({base.n_parameters:,} parameters)",
-            "base model's weights (SHA-256)": base.fingerprint,
-            "base model's licence": base.licence or "not known here",
-        }
-    return found | {f"version of {name}, fit": v for name, v in fit.versions.items()} | now
+    if base is None:
+        return found
+    return found | {
+        "base model": f"{base_model_name(base)} ({base.n_parameters:,} parameters)",
+        "base model's weights (SHA-256)": base.fingerprint,
+        "base model's licence": base.licence or "not known here",
+    }
+
+
+def versions(fit: Fit | None = None) -> pd.DataFrame:
+    """Return the versions of the libraries that fitted, and of those that made this page."""
+    then = {} if fit is None else fit.versions
+    now = library_versions((*LIBRARIES, "plotly"))
+    rows = [(name, then.get(name, ""), now.get(name, "")) for name in dict.fromkeys([*then, *now])]
+    return pd.DataFrame(rows, columns=["library", "fit", "audit and page"])
 
 
 def _settings_table(values: Mapping[str, object], title: str, name: str) -> str:
-    rows = [(key, str(value)) for key, value in values.items()]
+    rows = [(key, _setting_text(value)) for key, value in values.items()]
     return table_html(pd.DataFrame(rows, columns=[name, "value"]), title)
+
+
+def _setting_text(value: object) -> str:
+    if value is None:
+        return "not set"
+    if isinstance(value, float):
+        return f"{value:.6g}"
+    return {True: "yes", False: "no"}[value] if isinstance(value, bool) else str(value)

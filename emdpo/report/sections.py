@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
+import numpy as np
 import pandas as pd
 import plotly.graph_objects as go
 
@@ -106,16 +107,14 @@ def _worst_and_mean(audit: Audit) -> pd.DataFrame:
 
 
 def _matrix(audit: Audit) -> pd.DataFrame:
-    ends = audit.regret_matrix_interval
-    names = _type_names(audit)
+    names, ends = _type_names(audit), audit.regret_matrix_interval
+    ends = np.full((*audit.regret_matrix.shape, 2), np.nan) if ends is None else ends
     rows = [
         [
             name,
             *(
-                with_interval(float(value), (0.0, 0.0) if ends is None else ends[k, j], "plain")
-                if ends is not None
-                else figure_text(float(value), "plain")
-                for j, value in enumerate(row)
+                with_interval(float(value), float(pair[0]), float(pair[1]), "plain")
+                for value, pair in zip(row, ends[k], strict=True)
             ),
         ]
         for k, (name, row) in enumerate(zip(names, audit.regret_matrix, strict=True))
@@ -163,7 +162,7 @@ def _by_group(audit: Audit, attribute: str) -> pd.DataFrame:
             group.value,
             group.n,
             *(
-                with_interval(group.regret["share"][r], group.interval["share"][r], "share")
+                with_interval(group.regret["share"][r], *group.interval["share"][r], "share")
                 for r in audit.rules
             ),
         ]

@@ -48,11 +48,34 @@ def test_shares_are_mean_responsibilities():
     assert found.shares == pytest.approx(np.array([[0.75, 0.25], [0.0, 1.0]]))
 
 
-def test_small_groups_are_named_but_not_shown():
-    found = composition(certain(*[0] * 15 + [1] * 9), ["a"] * 15 + ["b"] * 9, "side", CONFIG)
-    assert found.values == ("a",)
-    assert found.suppressed == (("b", 9),)
+def test_small_groups_and_those_that_give_them_away_are_not_shown():
+    """b has 9 users; everybody less a and c would be b, so that a, the smaller, goes too."""
+    types = [0] * 15 + [1] * 9 + [0] * 30
+    values = ["a"] * 15 + ["b"] * 9 + ["c"] * 30
+    found = composition(certain(*types), values, "side", CONFIG)
+    assert found.values == ("c",)
+    assert found.suppressed == (("a", 15), ("b", 9))
     assert found.cramers_v is None and found.interval is None
+
+
+def test_nothing_to_show_is_no_rows():
+    found = composition(certain(0, 1), ["a", "b"], "side", CONFIG)
+    assert found.values == () and found.shares.shape == found.low.shape == (0, 2)
+
+
+def test_what_an_audit_hides_is_hidden_here_too():
+    values = ["a"] * 15 + ["b"] * 12 + ["c"] * 30
+    found = composition(certain(*[0] * 57), values, "side", CONFIG, shown=["a", "c"])
+    assert found.values == ("a", "c") and found.suppressed == (("b", 12),)
+
+
+def test_intervals_of_shares_are_those_of_a_mean_of_coin_tosses():
+    """400 users, a quarter of type 2: the mean's standard error is sqrt(3 / 16 / 400) = 0.0217."""
+    config = AuditConfig(n_bootstrap=4000)
+    found = composition(certain(*[0, 0, 0, 1] * 100), ["a"] * 400, "side", config)
+    half = 1.96 * np.sqrt(3 / 16 / 400)
+    assert found.low[0] == pytest.approx([0.75 - half, 0.25 - half], abs=0.004)
+    assert found.high[0] == pytest.approx([0.75 + half, 0.25 + half], abs=0.004)
 
 
 def test_unknown_values_are_a_group_that_says_nothing_of_association():
