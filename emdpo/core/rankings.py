@@ -129,11 +129,42 @@ class Rankings:
         present, user = np.unique(self.user, return_inverse=True)
         return replace(self, user=user.astype(np.int32), users=self.users.iloc[present])
 
+    def resample_users(self, drawn: NDArray[np.integer]) -> Rankings:
+        """Return the rankings of the users drawn (n,): one drawn twice is two users, alike.
+
+        Users are numbered as drawn; prompts and candidates stay whole. Ids then repeat.
+        """
+        order = np.argsort(self.user, kind="stable")
+        counts = np.bincount(self.user, minlength=self.n_users)
+        rankings = order[_runs(np.cumsum(counts) - counts, counts, drawn)]
+        rows = _runs(self.offsets[:-1], self.lengths, rankings)
+        return replace(
+            self,
+            offsets=np.concatenate([[0], np.cumsum(self.lengths[rankings])]),
+            ranks=self.ranks[rows],
+            candidate=self.candidate[rows],
+            user=np.repeat(np.arange(len(drawn), dtype=np.int32), counts[drawn]),
+            prompt=self.prompt[rankings],
+            weight=self.weight[rankings],
+            held_out=self.held_out[rankings],
+            ranking_ids=self.ranking_ids[rankings],
+            users=self.users.iloc[drawn],
+        )
+
     def fitted(self) -> Rankings:
         """Return the rankings to fit: those that `split` does not hold out, and their users."""
         if not self.held_out.any():
             return self
         return self.select(~self.held_out, drop_users=True)
+
+
+def _runs(
+    starts: NDArray[np.integer], lengths: NDArray[np.integer], chosen: NDArray[np.integer]
+) -> NDArray[np.int64]:
+    """Return starts[c] .. starts[c] + lengths[c] - 1 for every c chosen, one after another."""
+    n = lengths[chosen]
+    within = np.arange(n.sum()) - np.repeat(np.cumsum(n) - n, n)
+    return np.repeat(starts[chosen], n).astype(np.int64) + within
 
 
 def rankings_from_table(table: pd.DataFrame, attributes: pd.DataFrame | None = None) -> Rankings:

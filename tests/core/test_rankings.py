@@ -3,6 +3,7 @@
 import numpy as np
 import pandas as pd
 import pytest
+from em_panels import random_panel
 
 from emdpo.core.rankings import rankings_from_table
 
@@ -115,3 +116,16 @@ def test_only_train_and_blank_splits_are_fitted(split, kept):
 def test_weights_are_per_ranking():
     rankings = rankings_from_table(table(weight=[2.0, 0.0, 2.0, 3.0, 0.0, 3.0]))
     assert rankings.weight.tolist() == [2, 0, 3]
+
+
+def test_users_drawn_again_bring_their_rankings_along():
+    """Users 2, 0, 2 of a panel are three users with the rankings of these, in this order."""
+    panel = random_panel(0)
+    drawn = panel.resample_users(np.array([2, 0, 2]))
+    expected = [panel.select(panel.user == user) for user in (2, 0, 2)]
+    assert drawn.n_users == 3
+    assert drawn.users.index.tolist() == panel.users.index[[2, 0, 2]].tolist()
+    assert drawn.user.tolist() == sum(([i] * e.n_rankings for i, e in enumerate(expected)), [])
+    for name in ("ranks", "candidate", "prompt", "weight", "held_out", "ranking_ids", "lengths"):
+        parts = [getattr(part, name) for part in expected]
+        assert getattr(drawn, name).tolist() == np.concatenate(parts).tolist()
