@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,14 +13,27 @@ from emdpo.adapters.saved import TENSORS, load_adapter
 from emdpo.adapting import told_what_to_install
 from emdpo.core.audit import Audit, AuditConfig, audit_types
 from emdpo.core.errors import EmdpoError, RunError
+from emdpo.core.json_values import plain
+from emdpo.core.rules import CONSENSUS, GIVEN
 from emdpo.core.sampled_regret import SampledRegret, SamplingPlan
+from emdpo.core.tested import Evidence
+from emdpo.fitting import Fit, fit_fingerprint
+from emdpo.outside import outside_policies
 from emdpo.settings import WRITES_NOTHING
 
 if TYPE_CHECKING:
-    from emdpo.fitting import Fit
+    import pandas as pd
+    from numpy.typing import ArrayLike
 
 
-def audit(fit: Fit, groups: Sequence[str] | None = None, **settings: Any) -> Audit:
+def audit(
+    fit: Fit,
+    groups: Sequence[str] | None = None,
+    *,
+    policies: Mapping[str, ArrayLike] | pd.DataFrame | None = None,
+    refits: int = 0,
+    **settings: Any,
+) -> Audit:
     """Return how much regret each type and each observed group suffers under each rule.
 
     Parameters
@@ -28,13 +41,19 @@ def audit(fit: Fit, groups: Sequence[str] | None = None, **settings: Any) -> Aud
     fit : Fit
     groups : sequence of str, optional
         Attributes to audit by; all by default.
+    policies : mapping or DataFrame, optional
+        Further policies to audit, which emdpo need not have trained: their probabilities over the
+        candidates, by name (`outside.outside_policies`).
+    refits : int
+        Draws of users of which all is fitted anew, so that intervals also count how well the types
+        were found (`refitting.with_refits`); 0 = none.
     **settings
-        Fields of `AuditConfig`: min_group, n_bootstrap, confidence, seed, weights.
+        Fields of `AuditConfig`: min_group, n_bootstrap, confidence, seed, crossed, weights.
 
     Raises
     ------
     EmdpoError
-        An attribute that the data lack, or a setting out of range.
+        An attribute that the data lack, a setting out of range, or a policy that is none.
 
     Examples
     --------
@@ -43,14 +62,16 @@ def audit(fit: Fit, groups: Sequence[str] | None = None, **settings: Any) -> Aud
     >>> report = emdpo.audit(found, groups=["age_band"])
     >>> report.worst("share")["consensus"] < report.worst("share")["pooled"]
     True
+
+    A model of your own that always gives the first candidate:
+
+    >>> prompts = found.rankings.candidates["prompt"]
+    >>> first = (~prompts.duplicated()).astype(float)
+    >>> emdpo.audit(found, policies={"mine": first}).worst("share")["mine"] > 0
+    True
     """
-    known = fit.rankings.attributes
-    chosen = known if groups is None else list(dict.fromkeys(groups))
-    missing = [name for name in chosen if name not in known]
-    if missing:
-        there = ", ".join(known) if known else "none"
-        raise EmdpoError(f"no group attribute {missing[0]!r} in the data (there is: {there})")
-    return audit_types(
+    chosen = chosen_attributes(fit.rankings.attributes, groups)
+    result = audit_types(
         scores=fit.policies.candidate_scores(),
         pooled_scores=fit.pooled.candidate_scores()[0],
         prompt=fit.rankings.candidate_prompt,
@@ -59,7 +80,23 @@ def audit(fit: Fit, groups: Sequence[str] | None = None, **settings: Any) -> Aud
         beta=fit.config.beta,
         attributes=fit.rankings.users.loc[:, chosen],
         config=AuditConfig(**settings),
+        others=None if policies is None else outside_policies(fit.rankings, policies),
     )
+    if refits:
+        from emdpo.refitting import with_refits
+
+        return with_refits(result, fit, refits) or result  # nobody could stop it
+    return result
+
+
+def chosen_attributes(known: Sequence[str], groups: Sequence[str] | None) -> list[str]:
+    """Return the attributes asked for, all by default; EmdpoError where the data lack one."""
+    chosen = list(known) if groups is None else list(dict.fromkeys(groups))
+    missing = [name for name in chosen if name not in known]
+    if missing:
+        there = ", ".join(known) if known else "none"
+        raise EmdpoError(f"no group attribute {missing[0]!r} in the data (there is: {there})")
+    return chosen
 
 
 def with_sampled(
@@ -95,10 +132,13 @@ def with_sampled(
     with told_what_to_install():
         from emdpo.adapters.sampled import sampled_regret
     folder = None if run is None else distilled_folder(Path(run))
+    own = result.config.weights is not None and result.config.weights_form == CONSENSUS
+    compromises = (CONSENSUS, GIVEN) if own else (CONSENSUS,)
     sampled = sampled_regret(
         fit,
         result.weights,
         plan,
+        compromises=compromises,
         distilled=None if folder is None else load_adapter(folder),
         digest=None if folder is None else files.sha256(folder / TENSORS),
         **watching,
@@ -109,15 +149,39 @@ def with_sampled(
 def with_kept_sampled(result: Audit, run: str | Path) -> Audit:
     """Return an audit with the sampled regrets that the run's last audit drew, if it has any.
 
-    They take long and stay true of the run, but not where its consensus was distilled anew since.
+    They take long and stay true of the run, but not where its consensus was distilled anew since;
+    those of other weights than are given now are left out.
     """
     kept, folder = Path(run) / "audit" / "audit.json", Path(run) / "policy" / FOLDER / TENSORS
     try:
-        told = files.read_json(kept).get("sampled")
+        about = files.read_json(kept)
+        told = about.get("sampled")
         sampled = None if told is None else SampledRegret.from_dict(told)
         digest = files.sha256(folder) if files.exists(folder) else None
     except RunError:
         return result
     if sampled is None or sampled.adapters.get(DISTILLED, digest) != digest:
         return result
+    settings = about.get("config") or {}
+    before = settings.get("weights"), settings.get("weights_form")
+    if before != (plain(result.config.weights), result.config.weights_form):
+        sampled = sampled.without(GIVEN)
     return replace(result, sampled=sampled)
+
+
+def with_kept_evidence(result: Audit, fit: Fit, run: str | Path) -> Audit:
+    """Return an audit with the evidence that the run's last audit holds, if it has any.
+
+    It takes long and stays true of the same fit. Where it shows smaller groups than the audit may
+    it is left out.
+    """
+    try:
+        told = files.read_json(Path(run) / "audit" / "audit.json").get("evidence")
+        evidence = None if told is None else Evidence.from_dict(told)
+    except RunError:
+        return result
+    if evidence is None or evidence.fit_sha256 != fit_fingerprint(fit):
+        return result
+    if evidence.config.min_group < result.config.min_group:
+        return result
+    return replace(result, evidence=evidence)

@@ -15,6 +15,7 @@ from emdpo.core.groups import groupings
 from emdpo.core.json_values import as_json, plain
 from emdpo.core.judging import KINDS, judge, kinds_of
 from emdpo.core.mixture import occupied_types
+from emdpo.core.refits import RefitAudit
 from emdpo.core.regret import PromptRegret, average_prompts
 from emdpo.core.resampling import resampled_counts
 from emdpo.core.rules import FORMS, MIXTURE
@@ -99,6 +100,10 @@ class Audit:
     """DPO inverse temperature of the scores audited, > 0."""
     policies: Mapping[str, NDArray[np.float64]] | None = None
     """By rule: (A,) probabilities of the candidates, in the order of the scores."""
+    outside: tuple[str, ...] = ()
+    """Rules that are policies of other origin, whose probabilities were given."""
+    refit: RefitAudit | None = None
+    """Intervals with types found anew; None where that was not asked."""
 
     @property
     def n_types(self) -> int:
@@ -109,6 +114,10 @@ class Audit:
     def occupied(self) -> NDArray[np.bool_]:
         """(K,) false for a type without users."""
         return occupied_types(self.prevalence, self.n_users)
+
+    def outside_policies(self) -> dict[str, NDArray[np.float64]]:
+        """Return the probabilities (A,) of the policies of other origin, by name."""
+        return {name: (self.policies or {})[name] for name in self.outside}
 
     def worst(self, kind: str) -> dict[str, float]:
         """Return the largest regret over types that have users, by rule."""
@@ -137,6 +146,7 @@ class Audit:
         """Return audit.json (DESIGN section 5) as JSON values; null for what does not exist."""
         drawn = {} if self.sampled is None else {"sampled": self.sampled.to_dict()}
         tested = {} if self.evidence is None else {"evidence": self.evidence.to_dict()}
+        refitted = {} if self.refit is None else {"refit": self.refit.to_dict()}
         return plain(
             {
                 "n_users": self.n_users,
@@ -154,9 +164,11 @@ class Audit:
                 "duality_gap": self.duality_gap,
                 "groups": [vars(group) for group in self.groups],
                 "suppressed": [vars(group) for group in self.suppressed],
+                "outside": self.outside,
                 "config": vars(self.config),
                 **drawn,
                 **tested,
+                **refitted,
             }
         )
 
@@ -237,6 +249,7 @@ def audit_types(
         config=config,
         beta=beta,
         policies={name: rule.policy for name, rule in rules.items()},
+        outside=tuple(others or ()),
     )
 
 

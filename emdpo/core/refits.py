@@ -93,6 +93,8 @@ class RefitAudit:
     worst: Mapping[str, Mapping[str, Ends]]
     """By kind and rule: of the largest regret over types that have users."""
     groups: tuple[RefitGroup, ...]
+    fit_sha256: str = ""
+    """Of the fit that was refitted."""
 
     def group(self, attribute: str, value: str) -> RefitGroup | None:
         """Return a group's intervals; None for one that was not shown."""
@@ -140,6 +142,7 @@ class RefitAudit:
                     )
                     for each in told["groups"]
                 ),
+                fit_sha256=str(told["fit_sha256"]),
             )
         except (AttributeError, KeyError, TypeError, ValueError) as error:
             raise RunError(f"the refitted intervals are damaged ({error!r:.80})") from None
