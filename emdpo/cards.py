@@ -213,7 +213,25 @@ def _about_type(fit: Fit, k: int | None) -> list[str]:
     ]
 
 
-def cell_text(text: object) -> str:
-    """Return text on one line that Markdown shows as it is, also inside a table cell."""
-    single = visible(" ".join(str(text).split()))
-    return "".join(f"\\{char}" if char in "\\|`*_[]<>#$~" else char for char in single)
+_MARKDOWN = {char: f"\\{char}" for char in "\\|`*_[]{}#$~"} | {
+    "<": "&lt;",
+    ">": "&gt;",
+    "&": "&amp;",
+}
+
+
+def cell_text(text: object, limit: int | None = None) -> str:
+    r"""Return text on one line that Markdown shows as it is, also inside a table cell.
+
+    >>> print(cell_text("*a*|{{b}}"), cell_text("too long", limit=3))
+    \*a\*\|\{\{b\}\} too… (8 characters)
+    """
+    single = cut(visible(" ".join(str(text).split())), limit)
+    return "".join(_MARKDOWN.get(char, char) for char in single)
+
+
+def cut(text: str, limit: int | None) -> str:
+    """Return text of at most `limit` characters, and how long it was where it was longer."""
+    if limit is None or len(text) <= limit:
+        return text
+    return f"{text[:limit].rstrip()}… ({len(text):,} characters)"

@@ -6,12 +6,14 @@ are cut; the CSVs have them whole.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable
 from html import escape
 
 import numpy as np
 import pandas as pd
 
+from emdpo.cards import cut
 from emdpo.core.json_values import visible
 
 SHOWN_ROWS = 200
@@ -27,10 +29,7 @@ def safe(text: object, limit: int = TEXT_LENGTH) -> str:
     >>> safe("<b>" + "x" * 9, limit=4)
     '&lt;b&gt;x… (12 characters)'
     """
-    whole = visible(str(text))
-    if len(whole) > limit:
-        whole = f"{whole[:limit].rstrip()}… ({len(whole):,} characters)"
-    return escape(whole)
+    return escape(cut(visible(str(text)), limit))
 
 
 def heading(text: str, level: int = 2, anchor: str = "") -> str:
@@ -66,7 +65,7 @@ def table_html(table: pd.DataFrame, title: str) -> str:
 
     `title` names it for those who hear the page; the first column names the rows.
     """
-    numeric = [pd.api.types.is_numeric_dtype(kind) for kind in table.dtypes]
+    numeric = [_is_numeric(table.iloc[:, place]) for place in range(table.shape[1])]
     names = zip(table.columns, numeric, strict=True)
     head = "".join(_cell('th scope="col"', name, number) for name, number in names)
     rows = "".join(
@@ -79,6 +78,16 @@ def table_html(table: pd.DataFrame, title: str) -> str:
         f'<div class="scroll" role="region" tabindex="0" aria-label="{safe(title, CELL_LENGTH)}">'
         f"<table><thead><tr>{head}</tr></thead><tbody>{rows}</tbody></table></div>{more}"
     )
+
+
+_FIGURE = re.compile(r"[-+]?[0-9][0-9.,]*(e[-+]?[0-9]+)?%?( \(.*\))?|not defined|")
+
+
+def _is_numeric(column: pd.Series) -> bool:
+    """Return whether a column holds figures, as numbers or as text."""
+    if pd.api.types.is_numeric_dtype(column.dtype):
+        return True
+    return len(column) > 0 and all(_FIGURE.fullmatch(str(cell)) for cell in column)
 
 
 def _row(row: Iterable[object], numeric: Iterable[bool]) -> str:

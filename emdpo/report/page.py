@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING
 
 from plotly.offline import get_plotlyjs
 
+from emdpo.datasheet import datasheet
+from emdpo.report.datasheet import datasheet_section
 from emdpo.report.figures import figure_html
 from emdpo.report.markup import paragraph
 from emdpo.report.methods import methods_section
@@ -91,6 +93,9 @@ def _sections(audit: Audit, fit: Fit | None, *, texts: bool) -> Iterator[Part]:
     if fit is not None:
         yield from types_section(fit, texts=texts)
         yield from people_section(audit, fit)
+        yield from datasheet_section(
+            datasheet(fit.rankings, min_group=audit.config.min_group, sha256=fit.data_sha256)
+        )
     yield from methods_section(audit, fit)
 
 
