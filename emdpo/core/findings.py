@@ -35,9 +35,6 @@ RULE_LABELS = {
 }
 """Names for people; `type-3` is "Type 3 for all"."""
 
-MAX_NAMED = 5
-"""Suppressed groups of an attribute that are named; of more, only the number is told."""
-
 MAX_COSTS = 2
 """Groups that are named as paying for the remedy, the most costly first."""
 
@@ -258,16 +255,14 @@ def _between_types(audit: Audit) -> Iterator[Finding]:
 
 
 def _suppressed(audit: Audit) -> Iterator[Finding]:
-    """Say which groups are too small to show; where there are many, a value may be one person's."""
+    """Say how many groups are hidden by attribute; not which, nor how many people they are."""
     for attribute in dict.fromkeys(group.attribute for group in audit.suppressed):
-        small = [group for group in audit.suppressed if group.attribute == attribute]
-        what = "1 group" if len(small) == 1 else f"{len(small)} groups"
-        named = ", ".join(f"{_shown(group.value)} (n = {group.n})" for group in small)
+        n_hidden = sum(group.attribute == attribute for group in audit.suppressed)
         text = (
-            f"Nothing is said about {what} by {_shown(attribute)} with fewer than "
-            f"{audit.config.min_group} users{f': {named}' if len(small) <= MAX_NAMED else ''}."
+            f"Nothing is said about {n_hidden} group{'s' * (n_hidden > 1)} by {_shown(attribute)}: "
+            f"each has fewer than {audit.config.min_group} users, or would give away one that has."
         )
-        yield Finding(text, None, None, None, sum(group.n for group in small), "suppressed")
+        yield Finding(text, None, None, None, audit.n_users, "suppressed")
 
 
 def _share(audit: Audit, group: GroupRegret, rule: str) -> str:
