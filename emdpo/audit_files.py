@@ -3,6 +3,7 @@
 audit/audit.json   everything         audit/types.csv          regret by type and rule
 audit/groups.csv   regret by group    audit/regret_matrix.csv  each type with each type's model
 audit/policies.csv every answer's scores and probabilities     audit/sampled.csv  drawn answers
+audit/evidence.csv how rankings that nobody fitted are predicted
 """
 
 from __future__ import annotations
@@ -21,9 +22,17 @@ from emdpo.spreadsheets import spreadsheet_csv
 
 if TYPE_CHECKING:
     from emdpo.core.sampled_regret import SampledRegret
+    from emdpo.core.tested import Evidence
     from emdpo.fitting import Fit
 
-TABLES = ("types.csv", "groups.csv", "regret_matrix.csv", "policies.csv", "sampled.csv")
+TABLES = (
+    "types.csv",
+    "groups.csv",
+    "regret_matrix.csv",
+    "policies.csv",
+    "sampled.csv",
+    "evidence.csv",
+)
 """What `audit_tables` can return."""
 
 
@@ -68,6 +77,8 @@ def audit_tables(result: Audit, fit: Fit | None = None) -> dict[str, pd.DataFram
         tables["policies.csv"] = policy_table(result, fit)
     if result.sampled is not None:
         tables["sampled.csv"] = sampled_table(result.sampled)
+    if result.evidence is not None:
+        tables["evidence.csv"] = evidence_table(result.evidence)
     return tables
 
 
@@ -93,6 +104,27 @@ def sampled_table(sampled: SampledRegret) -> pd.DataFrame:
         for k, value in enumerate(values)
     )
     return pd.DataFrame(rows, columns=["rule", "type", "kind", "regret", "standard_error"])
+
+
+def evidence_table(evidence: Evidence) -> pd.DataFrame:
+    """Return one row per group, measure and policy, first of everybody (no attribute).
+
+    The figure with its interval, and how far it is above that of pooled DPO; n users and rankings.
+    """
+    rows = (
+        (
+            *(group.attribute, group.value, group.n, group.n_rankings, measure, policy, value),
+            *group.interval[measure][policy],
+            group.above_pooled[measure][policy],
+            *group.above_pooled_interval[measure][policy],
+        )
+        for group in (evidence.everybody, *evidence.groups)
+        for measure, table in group.mean.items()
+        for policy, value in table.items()
+    )
+    columns = ["attribute", "value", "n", "n_rankings", "measure", "policy", "mean", "low", "high"]
+    above = ["above_pooled", "above_pooled_low", "above_pooled_high"]
+    return pd.DataFrame(rows, columns=[*columns, *above])
 
 
 def type_table(result: Audit) -> pd.DataFrame:

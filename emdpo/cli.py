@@ -179,6 +179,27 @@ def _add_audit(parsers: Any) -> None:
     parser.add_argument(
         "--max-tokens", type=int, default=plan.max_tokens, help="such answers are cut there"
     )
+    _add_evidence(parser)
+
+
+def _add_evidence(parser: argparse.ArgumentParser) -> None:
+    from emdpo.core.tested import RANKING, WAYS, EvidenceConfig
+
+    parser.add_argument(
+        "--evidence",
+        nargs="?",
+        const=RANKING,
+        choices=WAYS,
+        metavar="|".join(WAYS),
+        help="also test every rule on rankings that nobody fitted; what is held out",
+    )
+    parser.add_argument(
+        "--folds", type=int, default=EvidenceConfig().folds, help="parts held out in turn"
+    )
+    parser.add_argument(
+        "--rankings", dest="file", metavar="FILE", help="with --evidence split: the file fitted"
+    )
+    parser.add_argument("--users", metavar="FILE", help="its second file")
 
 
 def _add_distil(parsers: Any) -> None:

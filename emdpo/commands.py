@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -15,6 +16,7 @@ from emdpo.terminal import one_line, print_json, say, show_progress, show_stage,
 
 if TYPE_CHECKING:
     from emdpo.core.rankings import Rankings
+    from emdpo.core.tested import Evidence
     from emdpo.fitting import Fit
     from emdpo.settings import FitConfig
 
@@ -125,7 +127,7 @@ def select(options: argparse.Namespace) -> int:
 def audit(options: argparse.Namespace) -> int:
     """Audit a run and keep the audit in its folder."""
     from emdpo.audit_files import save_audit
-    from emdpo.auditing import audit, with_kept_sampled, with_sampled
+    from emdpo.auditing import audit, with_kept_evidence, with_kept_sampled, with_sampled
     from emdpo.core.sampled_regret import SamplingPlan
     from emdpo.files import write_bytes
     from emdpo.report import audit_page
@@ -150,6 +152,10 @@ def audit(options: argparse.Namespace) -> int:
         told = show_stage if sys.stderr.isatty() else None
         drawn = with_sampled(result, found, plan, run=options.folder, on_progress=told)
         result = drawn or result  # nobody could stop it
+    if options.evidence is None:
+        result = with_kept_evidence(result, found, options.folder)
+    else:
+        result = replace(result, evidence=_evidence(options, found))
     page = audit_page(result, found)
     save_audit(result, options.folder, page, fit=found)
     if options.report:
@@ -162,6 +168,22 @@ def audit(options: argparse.Namespace) -> int:
         write_to(options.json, lambda path: write_bytes(path, text.encode("utf-8", "replace")))
     say(audit_text(result, options.folder))
     return DONE
+
+
+def _evidence(options: argparse.Namespace, found: Fit) -> Evidence:
+    from emdpo.predicting import evidence
+
+    return evidence(
+        found,
+        options.evidence,
+        options.groups,
+        rankings=None if options.file is None else _load(options),
+        folds=options.folds,
+        min_group=options.min_group,
+        n_bootstrap=options.bootstrap,
+        seed=options.seed,
+        progress=show_progress if sys.stderr.isatty() else None,
+    )
 
 
 def distil(options: argparse.Namespace) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
@@ -366,6 +367,12 @@ def data_fingerprint(rankings: Rankings) -> str:
             else:
                 digest.update("\0".join(map(repr, column)).encode("utf-8", "surrogatepass"))
     return digest.hexdigest()
+
+
+def fit_fingerprint(fit: Fit) -> str:
+    """Return the SHA-256 of what tells a fit from others: data, settings and the types' weights."""
+    about = {"data": fit.data_sha256, "config": fit.config.to_dict(), "weights": fit.weights}
+    return hashlib.sha256(json.dumps(plain(about), sort_keys=True).encode()).hexdigest()
 
 
 LIBRARIES = ("emdpo", "numpy", "scipy", "pandas", "scikit-learn")

@@ -13,6 +13,7 @@ from emdpo.cards import base_model_name, reading_note
 from emdpo.core.features import describe_preferences
 from emdpo.core.findings import rule_label, worst_group
 from emdpo.core.item_texts import in_full
+from emdpo.evidence_words import evidence_text
 
 if TYPE_CHECKING:
     from emdpo.adapters.estimated import Estimate
@@ -180,6 +181,8 @@ def audit_text(result: Audit, run: str | Path) -> str:
     if result.sampled is not None:
         table = sampled_rows(result.sampled).to_string(index=False)
         lines += [sampled_note(result.sampled), table]
+    if result.evidence is not None:
+        lines.append(evidence_text(result.evidence))
     if result.suppressed:
         few = result.config.min_group
         lines.append(f"{len(result.suppressed)} groups under {few} users are not shown")

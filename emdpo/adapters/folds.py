@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from emdpo.core.folds import folds_within_users
+
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
@@ -64,11 +66,4 @@ def shares_prompts(panel: Rankings) -> bool:
 
 def halves(panel: Rankings, rng: np.random.Generator) -> NDArray[np.int64]:
     """Return 0 or 1 for each ranking, (R,): half of every user's rankings, drawn at random."""
-    shuffled = rng.permutation(panel.n_rankings)
-    order = shuffled[np.argsort(panel.user[shuffled], kind="stable")]
-    first = np.searchsorted(panel.user[order], np.arange(panel.n_users))
-    place = np.arange(panel.n_rankings) - first[panel.user[order]]
-    offset = rng.integers(2, size=panel.n_users)
-    half = np.empty(panel.n_rankings, np.int64)
-    half[order] = (place + offset[panel.user[order]]) % 2
-    return half
+    return folds_within_users(panel, 2, rng)

@@ -1,8 +1,10 @@
-"""How well policies predict rankings that none of them was fitted to, type by type."""
+"""How well policies predict rankings that none of them was fitted to, type by type.
+
+By observed group, and with all aggregation rules: `tested`.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -10,17 +12,18 @@ import numpy as np
 
 from emdpo.core.em import e_step, user_totals
 from emdpo.core.plackett_luce import log_likelihoods
+from emdpo.core.prediction import POOLED, REFERENCE, mixed_log_likelihoods
+from emdpo.core.user_means import totals_by_user, user_means
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from emdpo.core.rankings import Rankings
 
-OWN, POOLED, REFERENCE = "own type", "pooled", "reference"
-"""The policies compared: of the user's type, of everybody, and the untuned model."""
+OWN = "own type"
+"""The policy of the user's type; the others are POOLED (of everybody) and REFERENCE (untuned)."""
 
-TAILS = (0.025, 0.975)
-"""Of percentile intervals that cover 95%."""
+CONFIDENCE = 0.95
 
 
 @dataclass(frozen=True)
@@ -70,55 +73,42 @@ def held_out_losses(
     """
     tables = np.concatenate([scores, pooled[None], np.zeros_like(pooled)[None]])  # (K + 2, A)
     log_lik = log_likelihoods(panel.stages, tables[:, panel.candidate])  # (K + 2, R)
-    seen = user_totals(panel, log_lik[: len(scores)] * ~held_out)
-    log_resp, _ = e_step(seen, log_weights)  # (N, K)
-    own = np.logaddexp.reduce(log_resp[panel.user] + log_lik[: len(scores)].T, axis=1)  # (R,)
-    by_policy = {OWN: own, POOLED: log_lik[-2], REFERENCE: log_lik[-1]}
+    types = log_lik[: len(scores)]
+    log_resp, _ = e_step(user_totals(panel, types * ~held_out), log_weights)  # (N, K)
+    own = mixed_log_likelihoods(types, np.exp(log_resp), panel)  # (R,)
     weight = panel.weight * held_out
-    totals = {name: _by_user(panel, -values * weight) for name, values in by_policy.items()}
-    n_by_user = _by_user(panel, weight)
+    loss = -np.stack([own, log_lik[-2], log_lik[-1]]) * weight  # (3, R)
+    totals = totals_by_user(panel.user, loss, panel.n_users)
+    n_by_user = totals_by_user(panel.user, weight[None], panel.n_users)[:, 0]
     kind = log_resp.argmax(axis=1)
     found = []
     for k in (-1, *range(len(scores))):
         users = np.flatnonzero((n_by_user > 0) & ((kind == k) | (k < 0)))
         if len(users):
-            found += _losses(k, users, totals, n_by_user, n_bootstrap, rng)
+            told = user_means(
+                totals[users],
+                n_by_user[users],
+                against=0,
+                n_bootstrap=n_bootstrap,
+                confidence=CONFIDENCE,
+                rng=rng,
+            )
+            found += [
+                HeldOutLoss(
+                    k=k,
+                    policy=policy,
+                    n_users=len(users),
+                    n_rankings=int(round(n_by_user[users].sum())),
+                    log_loss=float(told.mean[j]),
+                    interval=_pair(told.interval[j]),
+                    above_own=float(told.above[j]),
+                    above_own_interval=_pair(told.above_interval[j]),
+                )
+                for j, policy in enumerate((OWN, POOLED, REFERENCE))
+            ]
     return found
 
 
-def _by_user(panel: Rankings, values: NDArray[np.float64]) -> NDArray[np.float64]:
-    totals = np.bincount(panel.user, values, minlength=panel.n_users)
-    return totals.astype(np.float64)
-
-
-def _losses(
-    k: int,
-    users: NDArray[np.intp],
-    totals: Mapping[str, NDArray[np.float64]],
-    n_by_user: NDArray[np.float64],
-    n_bootstrap: int,
-    rng: np.random.Generator,
-) -> list[HeldOutLoss]:
-    equal = np.full(len(users), 1 / len(users))
-    draws = rng.multinomial(len(users), equal, size=n_bootstrap)  # (B, users)
-    n, n_drawn = n_by_user[users], draws @ n_by_user[users]
-    drawn = {name: draws @ total[users] / n_drawn for name, total in totals.items()}
-    mean = {name: float(total[users].sum() / n.sum()) for name, total in totals.items()}
-    return [
-        HeldOutLoss(
-            k=k,
-            policy=name,
-            n_users=len(users),
-            n_rankings=int(round(n.sum())),
-            log_loss=mean[name],
-            interval=_interval(drawn[name]),
-            above_own=mean[name] - mean[OWN],
-            above_own_interval=_interval(drawn[name] - drawn[OWN]),
-        )
-        for name in totals
-    ]
-
-
-def _interval(draws: NDArray[np.float64]) -> tuple[float, float]:
-    low, high = np.quantile(draws, TAILS)
-    return float(low), float(high)
+def _pair(ends: NDArray[np.float64]) -> tuple[float, float]:
+    low, high = ends.tolist()
+    return low, high

@@ -11,6 +11,7 @@ import numpy as np
 import pandas as pd
 
 from emdpo.core.em import EMConfig, user_log_likelihoods
+from emdpo.core.folds import folds_of_users, folds_within_users
 from emdpo.core.information import free_directions
 from emdpo.core.json_values import plain
 from emdpo.core.mixture import MixtureFit, fit_mixture, occupied_types
@@ -158,16 +159,8 @@ def _within_users(rankings: Rankings) -> bool:
 def held_out_folds(rankings: Rankings, config: SelectionConfig) -> NDArray[np.int64]:
     """Return the fold of each ranking, (R,): balanced within users, or whole users at a time."""
     rng = np.random.default_rng(config.seed)
-    if not _within_users(rankings):
-        return rng.permutation(rankings.n_users)[rankings.user] % config.n_folds
-    shuffled = rng.permutation(rankings.n_rankings)
-    order = shuffled[np.argsort(rankings.user[shuffled], kind="stable")]
-    first_of_user = np.searchsorted(rankings.user[order], np.arange(rankings.n_users))
-    place = np.arange(rankings.n_rankings) - first_of_user[rankings.user[order]]
-    offset = rng.integers(config.n_folds, size=rankings.n_users)
-    folds = np.empty(rankings.n_rankings, np.int64)
-    folds[order] = (place + offset[rankings.user[order]]) % config.n_folds
-    return folds
+    cut = folds_within_users if _within_users(rankings) else folds_of_users
+    return cut(rankings, config.n_folds, rng)
 
 
 def _fit(
