@@ -1,4 +1,4 @@
-"""The command line: `emdpo check | fit | select | audit | distil | chat | demo | app`.
+"""The command line: `emdpo check | fit | select | audit | diff | distil | chat | demo | app`.
 
 argparse rather than typer: `audit --json` takes a file or nothing, and a usage error must be one
 `error:` line with exit code 2. Both are plain argparse; each needs a trick with typer.
@@ -68,6 +68,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_fit(parsers)
     _add_select(parsers)
     _add_audit(parsers)
+    _add_diff(parsers)
     _add_distil(parsers)
     _add_chat(parsers)
     _add_demo(parsers)
@@ -200,6 +201,19 @@ def _add_evidence(parser: argparse.ArgumentParser) -> None:
         "--rankings", dest="file", metavar="FILE", help="with --evidence split: the file fitted"
     )
     parser.add_argument("--users", metavar="FILE", help="its second file")
+
+
+def _add_diff(parsers: Any) -> None:
+    parser = _command(parsers, commands.diff, "Compare two runs: types, users, regret.")
+    parser.add_argument("run_a", metavar="RUN_A", help="a finished run folder")
+    parser.add_argument("run_b", metavar="RUN_B", help="another, of the same users or some of them")
+    parser.add_argument("--groups", type=_names, metavar="A,B", help="attributes; all by default")
+    parser.add_argument("--min-group", type=int, default=10, help="smaller groups are suppressed")
+    parser.add_argument("--bootstrap", type=int, default=1000, help="resamples")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--json", nargs="?", const="-", metavar="FILE", help="write all of it to FILE or print it"
+    )
 
 
 def _add_distil(parsers: Any) -> None:

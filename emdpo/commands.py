@@ -186,6 +186,30 @@ def _evidence(options: argparse.Namespace, found: Fit) -> Evidence:
     )
 
 
+def diff(options: argparse.Namespace) -> int:
+    """Compare two runs."""
+    from emdpo.comparing import compare_runs
+    from emdpo.comparison_text import comparison_text
+    from emdpo.files import write_bytes
+
+    found = compare_runs(
+        options.run_a,
+        options.run_b,
+        options.groups,
+        min_group=options.min_group,
+        n_bootstrap=options.bootstrap,
+        seed=options.seed,
+    )
+    if options.json == "-":
+        say(found.to_json())
+        return DONE
+    if options.json:
+        text = found.to_json() + "\n"
+        write_to(options.json, lambda path: write_bytes(path, text.encode("utf-8", "replace")))
+    say(comparison_text(found))
+    return DONE
+
+
 def distil(options: argparse.Namespace) -> int:
     """Distil a run's consensus into one adapter."""
     from emdpo.adapters.distilled import DistilConfig

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, fields
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
-from emdpo.core.json_values import plain
+from emdpo.core.json_values import as_json, plain
 from emdpo.core.likelihood_changes import LikelihoodChange
 from emdpo.core.resampling import Estimate
 from emdpo.run_facts import RunFacts
@@ -93,7 +92,7 @@ class RunComparison:
 
     def to_json(self) -> str:
         """Return the comparison as JSON text."""
-        return json.dumps(self.to_dict(), indent=2, ensure_ascii=False, allow_nan=False)
+        return as_json(self.to_dict())
 
 
 def _as_json(value: Any) -> Any:

@@ -66,6 +66,9 @@ def facts_of(fit: Fit, label: str) -> RunFacts:
 def setting_changes(a: Fit, b: Fit) -> pd.DataFrame:
     """Return what differs of settings, data and versions: setting, a, b; None = not set."""
     one, other = _settings(a), _settings(b)
+    for library in a.versions.keys() & b.versions.keys():
+        name = f"version of {library}"
+        one[name], other[name] = a.versions[library], b.versions[library]
     names = [*one, *(name for name in other if name not in one)]
     rows = [
         (name, one.get(name), other.get(name)) for name in names if one.get(name) != other.get(name)
@@ -81,7 +84,6 @@ def _settings(fit: Fit) -> dict[str, Any]:
         "features used": fit.features.kind,
         "base model's fingerprint": None if base is None else base.fingerprint,
         "data_sha256": fit.data_sha256,
-        **{f"version of {name}": version for name, version in fit.versions.items()},
     }
 
 
