@@ -9,6 +9,7 @@ import tempfile
 import zipfile
 from pathlib import Path
 
+from emdpo.chosen import CHOSEN, load_chosen, save_chosen
 from emdpo.core.errors import DataError, RunError
 from emdpo.core.tables.parquet import read_parquet
 from emdpo.core.tables.source import MAX_CELLS
@@ -25,12 +26,15 @@ _NAMES = re.compile(
     r"fit\.json|responsibilities\.csv|trace\.csv|progress\.jsonl|README\.md"
     rf"|policy/({POLICY_FILE.pattern})"
     r"|data/(rows|rankings|users|prompts|candidates)\.parquet"
-    r"|audit/(audit\.json|[a-z_]+\.csv|report\.html)"
+    r"|audit/(audit\.json|chosen\.json|[a-z_]+\.csv|report\.html)"
 )
 """Every file of a run folder (DESIGN section 5). Names that could leave the folder do not match."""
 
+_CHOSEN = f"audit/{CHOSEN}"
+
 _MADE_AGAIN = ("audit/",)
-"""Accepted in a bundle but not unpacked: the audit is computed afresh, no page is taken over."""
+"""Accepted in a bundle but, _CHOSEN apart, not unpacked: the audit is computed afresh, no page is
+taken over."""
 
 
 def pack(run: Path, bundle: Path) -> Path:
@@ -69,7 +73,7 @@ def _extract(bundle: Path, folder: Path) -> None:
             _check_entries(entries)
             left = MAX_BYTES
             for entry in entries:
-                if not entry.filename.startswith(_MADE_AGAIN):
+                if entry.filename == _CHOSEN or not entry.filename.startswith(_MADE_AGAIN):
                     left -= _extract_one(archive, entry, folder / entry.filename, left)
     except (zipfile.BadZipFile, NotImplementedError, EOFError, OSError) as error:
         raise RunError(f"the bundle is not a sound zip file ({type(error).__name__})") from None
@@ -104,7 +108,11 @@ def _extract_one(archive: zipfile.ZipFile, entry: zipfile.ZipInfo, target: Path,
 def _load(folder: Path) -> Fit:
     try:
         _check_parquet(folder)
-        return load_fit(folder)
+        fit = load_fit(folder)
+        chosen = load_chosen(folder, fit.n_types)
+        if chosen is not None:
+            save_chosen(folder, chosen)  # as it was understood, without what else the file held
+        return fit
     except RunError as error:
         raise RunError(str(error).replace(f"{folder}", "the bundle")) from None
     except Exception as error:  # noqa: BLE001 - hostile content can fail anywhere in the libraries

@@ -1,4 +1,4 @@
-"""Talk to a run's policies: the base model, each type, and the two aggregates.
+"""Talk to a run's policies: the base model, each type, the two aggregates, and what people chose.
 
 Which policies speak is told from the run folder alone; torch is imported only to let them speak.
 """
@@ -23,8 +23,10 @@ from emdpo.adapters.answers import (
 )
 from emdpo.adapters.distilled import DISTILLED, distilled_folder
 from emdpo.adapters.saved import CONFIG, TENSORS, type_name
+from emdpo.chosen import load_chosen
 from emdpo.core.em import StopTest, never
 from emdpo.core.errors import EmdpoError, RunError
+from emdpo.core.rules import GIVEN
 from emdpo.runs import finished_summary, load_fit
 from emdpo.settings import ADAPTERS, EMBEDDED
 
@@ -45,8 +47,8 @@ class Cast:
     shares: tuple[float, ...]
     """(K,) share of users of each type."""
     speakers: Mapping[str, Speaker]
-    """base, type-1 .. type-K, mixture, consensus and, where there is one, distilled: by name and in
-    this order."""
+    """base, type-1 .. type-K, mixture, consensus and, where there are any, given and distilled: by
+    name and in this order."""
 
     @property
     def n_types(self) -> int:
@@ -108,6 +110,10 @@ def cast_of(run: str | Path) -> Cast:
         *(type_speaker(k) for k in range(len(shares))),
         *(blend_speaker(blend, weights) for blend, weights in blends.items()),
     ]
+    chosen = load_chosen(folder, len(shares))
+    if chosen is not None:
+        form = Blend(chosen.form)
+        everybody.append(blend_speaker(form, chosen.weights, GIVEN, chosen.name))
     if distilled_folder(folder) is not None:
         everybody.append(Speaker(DISTILLED, (DISTILLED,), (1.0,)))
     return Cast(folder, name, base.get("fingerprint"), shares, {s.name: s for s in everybody})

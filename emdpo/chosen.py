@@ -64,7 +64,8 @@ def _simplex(weights: Any) -> tuple[float, ...]:
 
 def _one_line(name: str) -> str:
     """Return text without what moves a cursor or turns its direction."""
-    return "".join(sign for sign in " ".join(name.split()) if unicodedata.category(sign)[0] != "C")
+    shown = (" " if unicodedata.category(sign)[0] in "CZ" else sign for sign in name)
+    return " ".join("".join(shown).split())
 
 
 def save_chosen(run: str | Path, chosen: Chosen) -> Path:

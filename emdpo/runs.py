@@ -17,6 +17,7 @@ from emdpo import files
 from emdpo.adapters.saved import BaseModelCard
 from emdpo.audit_files import TABLES
 from emdpo.cards import model_card
+from emdpo.chosen import CHOSEN
 from emdpo.core.em import StopReason, TraceRow
 from emdpo.core.errors import RunError
 from emdpo.core.identifiability import panel_identifiability
@@ -47,7 +48,7 @@ _TABLES = ("rows", "rankings", "users", "prompts", "candidates")
 RUN_FILES = ("responsibilities.csv", "trace.csv", *(f"data/{name}.parquet" for name in _TABLES))
 """What `load_fit` reads beside fit.json and the policies."""
 
-AUDIT_FILES = ("audit.json", *TABLES, "report.html")
+AUDIT_FILES = ("audit.json", *TABLES, "report.html", CHOSEN)
 """What an audit of the run writes into its folder `audit`."""
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import stat
 import zipfile
 
@@ -12,6 +13,7 @@ import pytest
 import emdpo
 from emdpo import bundles
 from emdpo.bundles import pack, unpack
+from emdpo.chosen import CHOSEN, Chosen, load_chosen, save_chosen
 from emdpo.core.errors import RunError
 from emdpo.demo import demo_file
 
@@ -86,6 +88,38 @@ def test_an_audit_in_a_bundle_is_made_again_not_taken_over(bundle, tmp_path):
     add(bundle, "audit/report.html", b"<script>alert(1)</script>")
     unpack(bundle, tmp_path / "back")
     assert not (tmp_path / "back" / "audit").exists()
+
+
+def test_a_chosen_policy_leaves_and_comes_back_and_nothing_else_with_it(run, tmp_path):
+    chosen = Chosen("consensus", (0.25, 0.75), "Ours")
+    save_chosen(run, chosen)
+    bundle = pack(run, tmp_path / "run.zip")
+    (run / "audit" / CHOSEN).unlink()
+    told = {"form": "consensus", "weights": [0.25, 0.75], "name": "Ours", "more": "x" * 999}
+    content = json.dumps(told).encode()
+    unpack(replaced(bundle, tmp_path / "b.zip", f"audit/{CHOSEN}", content), tmp_path / "back")
+    assert load_chosen(tmp_path / "back", 2) == chosen
+    assert [path.name for path in (tmp_path / "back" / "audit").iterdir()] == [CHOSEN]
+    assert "more" not in (tmp_path / "back" / "audit" / CHOSEN).read_text()
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"",
+        b"[]",
+        b'{"form": "mixture", "weights": [0.2, 0.3, 0.5]}',
+        b'{"form": "mixture", "weights": [NaN, 1]}',
+        b'{"form": "__import__", "weights": [0.5, 0.5]}',
+        b'{"form": "mixture", "weights": [0.5, 0.5], "name": "%s"}' % (b"x" * 30_000),
+    ],
+)
+def test_a_chosen_policy_that_is_none_is_refused(bundle, tmp_path, content):
+    add(bundle, f"audit/{CHOSEN}", content)
+    with pytest.raises(RunError, match="the bundle") as refused:
+        unpack(bundle, tmp_path / "run")
+    assert "chosen.json" in str(refused.value) and "bundle-" not in str(refused.value)
+    assert not (tmp_path / "run").exists()
 
 
 def test_too_many_or_repeated_files_are_refused(bundle, tmp_path):

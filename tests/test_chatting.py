@@ -15,6 +15,7 @@ from adapter_runs import CONSENSUS, MIXTURE, SHARES, make_base, make_run
 from emdpo import chatting, cli
 from emdpo.adapters.answers import Blend, Ending, Sampling
 from emdpo.chatting import ask, cast_of, open_run
+from emdpo.chosen import Chosen, save_chosen
 from emdpo.core.errors import EmdpoError, RunError
 
 NAMES = ["base", "type-1", "type-2", "mixture", "consensus"]
@@ -53,6 +54,32 @@ def test_a_run_says_who_can_speak_with_the_weights_of_its_audit(run):
     assert cast.speakers["consensus"].blend is Blend.CONSENSUS
     with pytest.raises(EmdpoError, match="no policy 'type-3' in this run: base, type-1"):
         cast.speaker("type-3")
+
+
+@pytest.mark.parametrize("form", list(Blend))
+def test_a_policy_that_was_chosen_speaks_as_given(run, talkable, tmp_path, capsys, form):
+    """With the weights of the run's own consensus (or mixture), word for word as that one."""
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    weights = {Blend.MIXTURE: MIXTURE, Blend.CONSENSUS: CONSENSUS}[form]
+    save_chosen(copy, Chosen(form.value, weights, "Ours"))
+    cast = cast_of(copy)
+    assert list(cast.speakers) == [*NAMES, "given"]
+    assert cast.speakers["given"].blend is form and cast.speakers["given"].weights == weights
+    assert cast.speakers["given"].title == "Ours"
+    *_, expected = ask(talkable, form.value, "Why?", Sampling(12, 0.9, 3))
+    options = ["--as", "given", "--max-tokens", "12", "--temperature", "0.9", "--seed", "3"]
+    assert cli.main(["chat", str(copy), "Why?", *options, "--json"]) == 0
+    told = json.loads(capsys.readouterr().out)
+    assert told["answer"] == expected.text and told["weights"] == list(weights)
+
+
+def test_a_damaged_choice_is_one_line(run, tmp_path, capsys):
+    copy = tmp_path / "run"
+    shutil.copytree(run, copy)
+    (copy / "audit" / "chosen.json").write_text('{"form": "mixture", "weights": [1]}')
+    assert cli.main(["chat", str(copy), "Why?", "--as", "base"]) == 2
+    assert "1 weights, but the run 2 types" in capsys.readouterr().err
 
 
 def test_without_an_audit_the_weights_are_computed_as_the_audit_does(tmp_path):

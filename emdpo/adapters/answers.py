@@ -38,13 +38,15 @@ class Speaker:
     """A policy that answers: one voice, or several blended."""
 
     name: str
-    """base, type-1 .. type-K, mixture, consensus."""
+    """base, type-1 .. type-K, mixture, consensus, given, distilled."""
     voices: tuple[str, ...]
     """Names of adapters, or BASE."""
     weights: tuple[float, ...]
     """Of the voices, >= 0, summing to one."""
     blend: Blend = Blend.MIXTURE
     """Makes no difference to one voice."""
+    title: str = ""
+    """What people call it beside its name; user text."""
 
     def __post_init__(self) -> None:
         weights = np.array(self.weights)
@@ -70,10 +72,12 @@ def type_speaker(k: int) -> Speaker:
     return Speaker(type_name(k), (type_name(k),), (1.0,))
 
 
-def blend_speaker(blend: Blend, weights: tuple[float, ...]) -> Speaker:
-    """Return an aggregate over all types; K weights."""
+def blend_speaker(
+    blend: Blend, weights: tuple[float, ...], name: str = "", title: str = ""
+) -> Speaker:
+    """Return an aggregate over all types, K weights; by default it is named as its blend."""
     voices = tuple(type_name(k) for k in range(len(weights)))
-    return Speaker(blend.value, voices, weights, blend)
+    return Speaker(name or blend.value, voices, weights, blend, title)
 
 
 @dataclass(frozen=True)

@@ -51,6 +51,7 @@ def sampled_regret(
     weights: Mapping[str, NDArray[np.float64] | None],
     plan: SamplingPlan | None = None,
     *,
+    compromises: Sequence[str] = (CONSENSUS,),
     distilled: Adapter | None = None,
     digest: str | None = None,
     base: BaseModel | None = None,
@@ -66,6 +67,8 @@ def sampled_regret(
     weights : dict of str to (K,) or None
         `Audit.weights`: of the types by rule.
     plan : SamplingPlan, optional
+    compromises : sequence of str
+        The rules whose weights are exponents of a consensus.
     distilled : Adapter, optional
         The consensus as one adapter, asked beside the rules; `digest` is its SHA-256.
     base, should_stop, on_progress
@@ -86,7 +89,7 @@ def sampled_regret(
     watching.progress("loading", base_model=fit.config.base_model)
     others = {} if distilled is None else {DISTILLED: distilled}
     adapted = model_of(fit, list(adapter_names(fit.n_types)), others, base)
-    rules = rules_asked(weights, adapted.names)
+    rules = rules_asked(weights, adapted.names, compromises)
     settings = fit.config.adapters or AdapterConfig()
     with TemporaryDirectory(prefix="emdpo-") as work:
         tokens = tokenise(
@@ -102,7 +105,7 @@ def sampled_regret(
         asked = prompts_asked(prompts, plan)
         room = adapted.base.max_length - int(tokens.prompt_lengths[asked].max())
         plan = replace(plan, max_tokens=max(1, min(plan.max_tokens, room)))
-        speakers = voices(weights, adapted.names)
+        speakers = voices(weights, adapted.names, compromises)
         draws = draw_and_score(
             adapted, tokens, asked, speakers, plan, settings, watching, Path(work)
         )
@@ -132,7 +135,9 @@ def prompts_asked(prompts: NDArray[np.int64], plan: SamplingPlan) -> NDArray[np.
 
 
 def rules_asked(
-    weights: Mapping[str, NDArray[np.float64] | None], names: Sequence[str]
+    weights: Mapping[str, NDArray[np.float64] | None],
+    names: Sequence[str],
+    compromises: Sequence[str] = (CONSENSUS,),
 ) -> dict[str, NDArray[np.float64] | None]:
     """Return the rules that can be judged: weights of a mixture of types, None = a voice.
 
@@ -140,7 +145,7 @@ def rules_asked(
     """
     rules: dict[str, NDArray[np.float64] | None] = {}
     for rule, shares in weights.items():
-        if rule in (POOLED, CONSENSUS):
+        if rule in (POOLED, *compromises):
             rules[rule] = None
         elif shares is not None:
             rules[rule] = shares
@@ -150,13 +155,18 @@ def rules_asked(
 
 
 def voices(
-    weights: Mapping[str, NDArray[np.float64] | None], names: Sequence[str]
+    weights: Mapping[str, NDArray[np.float64] | None],
+    names: Sequence[str],
+    compromises: Sequence[str] = (CONSENSUS,),
 ) -> list[Speaker]:
-    """Return the policies that draw: base model, adapters, and the consensus of the types."""
-    blend = weights[CONSENSUS]
-    assert blend is not None  # noqa: S101  # only the pooled policy has none
+    """Return the policies that draw: base model, adapters, and the compromises of the types."""
     adapters = [Speaker(name, (name,), (1.0,)) for name in names]
-    return [base_speaker(), *adapters, blend_speaker(Blend.CONSENSUS, tuple(blend.tolist()))]
+    blends = []
+    for rule in compromises:
+        blend = weights[rule]
+        assert blend is not None  # noqa: S101  # only the pooled policy has none
+        blends.append(blend_speaker(Blend.CONSENSUS, tuple(blend.tolist()), rule))
+    return [base_speaker(), *adapters, *blends]
 
 
 def draw_and_score(

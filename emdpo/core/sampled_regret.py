@@ -11,7 +11,7 @@ Letters: K types, V voices that draw, P prompts, S answers of each voice to each
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -71,6 +71,17 @@ class SampledRegret:
     def rules(self) -> tuple[str, ...]:
         """The policies, in the order of the audit."""
         return tuple(self.regret["kl"])
+
+    def without(self, rule: str) -> SampledRegret:
+        """Return the same without one rule."""
+
+        def fewer(table: Mapping[str, ByRule]) -> dict[str, ByRule]:
+            return {
+                kind: {name: values for name, values in by_rule.items() if name != rule}
+                for kind, by_rule in table.items()
+            }
+
+        return replace(self, regret=fewer(self.regret), standard_error=fewer(self.standard_error))
 
     def to_dict(self) -> dict[str, Any]:
         """Return the key `sampled` of audit.json as JSON values; null for what does not exist."""

@@ -115,6 +115,8 @@ def audit_trade_off(audit: Audit, kind: str) -> TradeOff | None:
     nothing from its own policy, so that its share does not exist. Weights are (n, K).
     """
     held = np.flatnonzero(audit.occupied)
+    if not all(f"type-{j + 1}" in audit.regret[kind] for j in held.tolist()):
+        return None
     matrix = np.stack([audit.regret[kind][f"type-{j + 1}"][held] for j in held.tolist()], axis=1)
     if kind not in LINEAR_KINDS or not np.isfinite(matrix).all():
         return None

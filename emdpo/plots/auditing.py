@@ -10,6 +10,7 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from emdpo.core.findings import rule_label
+from emdpo.core.tradeoff import audit_trade_off
 from emdpo.plots.theme import (
     GRID,
     INK,
@@ -26,6 +27,7 @@ from emdpo.plots.theme import (
 
 if TYPE_CHECKING:
     from emdpo.core.audit import Audit, GroupRegret
+    from emdpo.core.tradeoff import TradeOff
 
 RULE_LOOKS = {
     "pooled": ("#D81B60", "octagon"),
@@ -37,6 +39,7 @@ RULE_LOOKS = {
     "consensus": ("#7B61C9", "hexagram"),
     "distilled": ("#4F3F8F", "star"),
     "lottery": ("#C4793A", "triangle-right"),
+    "given": ("#D6492A", "diamond-wide"),
 }
 """Colour and symbol of each rule, apart from those of the types."""
 
@@ -234,27 +237,67 @@ def tradeoff_table(audit: Audit, kind: str = "share") -> pd.DataFrame:
     )
 
 
-def tradeoff_figure(audit: Audit, kind: str = "share") -> go.Figure:
-    """Return mean against worst regret, one mark a rule."""
+def tradeoff_figure(
+    audit: Audit,
+    kind: str = "share",
+    curve: TradeOff | None = None,
+    chosen: tuple[float, float] | None = None,
+) -> go.Figure:
+    """Return mean against worst regret, one mark a rule, and the best that mixtures can do.
+
+    Parameters
+    ----------
+    audit : Audit
+    kind : str
+        Of regret.
+    curve : TradeOff, optional
+        The least mean for each bound on the worst; by default that of `audit_trade_off`.
+    chosen : (mean, worst), optional
+        Of another policy, which stands out.
+    """
     table = tradeoff_table(audit, kind)
+    curve = curve or audit_trade_off(audit, kind)
+    line = "" if curve is None else " Line: no mixture of the types' policies lies below it."
     figure = question_figure(
         "What does protecting the worst-off cost?",
         f"Further down: the worst-served type loses less; further left: less is lost on average "
-        f"over users (n = {audit.n_users:,}). {KIND_NOTES[kind].capitalize()}.",
+        f"over users (n = {audit.n_users:,}). {KIND_NOTES[kind].capitalize()}.{line}",
         height=320,
-        legend=len(table),
+        legend=len(table) + (curve is not None) + (chosen is not None),
     )
     _, fmt = KIND_AXES[kind]
-    for rule, mean, worst in zip(table["rule"], table["mean"], table["worst"], strict=True):
+    if curve is not None:
+        figure.add_scatter(
+            x=curve.mean,
+            y=curve.worst,
+            mode="lines+markers",
+            line={"color": INK, "width": 3},
+            marker={"color": INK, "size": 5},
+            name="Best mixtures",
+            hovertemplate=f"best mixtures<br>mean %{{x:{fmt}}}<br>worst %{{y:{fmt}}}"
+            "<extra></extra>",
+        )
+    marks = [
+        (rule_label(rule), _rule_marker(rule, 15), mean, worst)
+        for rule, mean, worst in zip(table["rule"], table["mean"], table["worst"], strict=True)
+    ]
+    if chosen is not None:
+        marks.append(("Your weights", _chosen_marker(), *chosen))
+    for name, marker, mean, worst in marks:
         figure.add_scatter(
             x=[mean],
             y=[worst],
             mode="markers",
-            marker=_rule_marker(rule, 15),
-            name=rule_label(rule),
-            hovertemplate=f"{rule_label(rule)}<br>mean %{{x:{fmt}}}<br>worst %{{y:{fmt}}}"
-            "<extra></extra>",
+            marker=marker,
+            name=name,
+            hovertemplate=f"{name}<br>mean %{{x:{fmt}}}<br>worst %{{y:{fmt}}}<extra></extra>",
         )
     figure.update_xaxes(title_text="mean over users", tickformat=fmt)
     figure.update_yaxes(title_text="worst-served type", tickformat=fmt)
     return figure
+
+
+def _chosen_marker() -> dict[str, object]:
+    """Return the mark of what a visitor is choosing: a ring that hides nothing under it."""
+    colour = RULE_LOOKS["given"][0]
+    return {"color": colour, "symbol": "circle-open", "size": 24, "line": {"width": 4}}

@@ -11,13 +11,14 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, fields
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
 from emdpo.adapters.answers import Sampling
 from emdpo.core.errors import EmdpoError, RunError
 from emdpo.core.json_values import plain
+from emdpo.core.rules import GIVEN
 from emdpo.demo import demo_run
 from emdpo.jobs.folder import new_id
 from emdpo.settings import ADAPTERS
@@ -27,6 +28,9 @@ from emdpo.ui.fit_events import status_or_none
 from emdpo.ui.results import note_html
 from emdpo.ui.talks import LETTERS, Talk, Turn
 from emdpo.ui.workplace import Workplace
+
+if TYPE_CHECKING:
+    from emdpo.chatting import Cast
 
 NEEDED = ("torch", "transformers", "peft")
 WAITING = "Waiting for the model: it answers one question at a time."
@@ -104,6 +108,14 @@ def sampling_of(max_tokens: Any, temperature: Any, seed: Any) -> Sampling:
     return Sampling(int(max_tokens), float(temperature), int(seed))
 
 
+def _to_ask(cast: Cast, chosen: Sequence[str]) -> gr.CheckboxGroup:
+    """Return who can be asked, and who is."""
+    choices = [(chat_view.policy_label(cast, name), name) for name in cast.speakers]
+    return gr.CheckboxGroup(
+        choices=choices, value=[name for name in cast.speakers if name in chosen]
+    )
+
+
 class ChatEvents:
     """The events over a workplace; all memory is in its conversations."""
 
@@ -121,8 +133,19 @@ class ChatEvents:
                 tab.contents: gr.Column(visible=False),
             }
         known = saved.get("talk") if isinstance(saved, dict) else None
-        talk = self._place.talks.get(known, run_id)
-        return self._whole(talk or self._place.talks.start(run_id, self._place.cast(run_id)))
+        talk, cast = self._place.talks.get(known, run_id), self._place.cast(run_id)
+        if talk is None:
+            return self._whole(self._place.talks.start(run_id, cast))
+        talk.renew(cast)
+        return self._whole(talk)
+
+    def renew(self, run_id: str, talk_id: str, asked: Sequence[str] | None) -> Shown:
+        """Let the policy that was saved just now be asked too, from the next question on."""
+        talk = self._place.talks.get(talk_id, run_id)
+        if talk is None:
+            return {self._tab.names: gr.skip()}
+        talk.renew(self._place.cast(run_id))
+        return {self._tab.names: _to_ask(talk.cast, [*(asked or []), GIVEN])}
 
     def start_anew(self, run_id: str, talk_id: str) -> Shown:
         """Return the tab with an empty conversation; the answers of the old one stop."""
@@ -137,7 +160,6 @@ class ChatEvents:
         chosen = (
             names if len(names) <= MOST_AT_FIRST else [*names[: MOST_AT_FIRST - 2], *names[-2:]]
         )
-        choices = [(chat_view.policy_label(cast, name), name) for name in names]
         return {
             tab.talk_id: talk.talk_id,
             tab.mine: {"talk": talk.talk_id},
@@ -145,7 +167,7 @@ class ChatEvents:
             tab.note: note_html(""),
             tab.offer: gr.Button(visible=False),
             tab.contents: gr.Column(visible=True),
-            tab.names: gr.CheckboxGroup(choices=choices, value=chosen),
+            tab.names: _to_ask(cast, chosen),
             tab.earlier: chat_view.earlier_html(talk),
             **self._turn(talk),
             **self._downloads(talk),
@@ -162,7 +184,7 @@ class ChatEvents:
             tab.judging: gr.Column(visible=False),
         }
         if turn is not None and turn.waits_for_pick:
-            names = [(chat_view.policy_label(talk.cast, name), name) for name in sorted(turn.names)]
+            names = [(chat_view.policy_label(turn.cast, name), name) for name in sorted(turn.names)]
             shown[tab.judging] = gr.Column(visible=True)
             shown[tab.liked] = gr.Radio(choices=list(LETTERS[: len(names)]), value=None)
             shown[tab.guess] = gr.Dropdown(choices=names, value=None)
@@ -232,7 +254,7 @@ class ChatEvents:
     def _growing(self, talk: Talk, turn: Turn) -> Iterator[Shown]:
         """Fill the turn with answers, and yield them at a rate that a browser can draw."""
         shown = 0.0
-        asked = (talk.cast, talk.histories(turn), turn.names, turn.sampling, turn.stopping.is_set)
+        asked = (turn.cast, talk.histories(turn), turn.names, turn.sampling, turn.stopping.is_set)
         with closing(self._place.models.answers(*asked)) as growing:
             for partials in growing:
                 turn.partials = partials or turn.partials

@@ -90,6 +90,7 @@ def _connect(
     opened = tab.offer.click(events.open_demo_run, outputs=[run_id, tab.note], **PRIVATE)
     opened.then(events.warm, run_id, **PRIVATE)
     shown = [run_id, tab.mine]
+    session.chosen.change(events.renew, [*ids, tab.names], tab.parts, **PRIVATE)
     session.milestone.change(events.show, shown, tab.parts, cancels=[answering], **PRIVATE)
     here.select(events.warm, run_id, **PRIVATE)
 

@@ -27,7 +27,8 @@ def policy_label(cast: Cast, name: str) -> str:
     if name.startswith("type-"):
         number = int(name[5:])
         return f"Type {number} ({cast.shares[number - 1]:.0%})"
-    return RULE_LABELS[name]
+    title = cast.speaker(name).title
+    return f"{RULE_LABELS[name]}: {title}" if title else RULE_LABELS[name]
 
 
 def policy_colour(name: str) -> str:
@@ -44,7 +45,7 @@ def earlier_html(talk: Talk) -> str:
     turns = list(enumerate(talk.turns[:-1], start=1))
     if not turns:
         return ""
-    told = "".join(turn_html(talk.cast, turn, number) for number, turn in reversed(turns))
+    told = "".join(turn_html(turn, number) for number, turn in reversed(turns))
     return f'<h3 class="earlier">Earlier in this conversation</h3>{told}'
 
 
@@ -52,11 +53,12 @@ def last_html(talk: Talk, waiting: str = "") -> str:
     """Return the newest turn; `waiting` says what it waits for."""
     if talk.last is None:
         return ""
-    return turn_html(talk.cast, talk.last, len(talk.turns), waiting)
+    return turn_html(talk.last, len(talk.turns), waiting)
 
 
-def turn_html(cast: Cast, turn: Turn, number: int, waiting: str = "") -> str:
+def turn_html(turn: Turn, number: int, waiting: str = "") -> str:
     """Return one question and its answers."""
+    cast = turn.cast
     cards = "".join(
         _card(cast, turn, position, name, partial)
         for position, (name, partial) in enumerate(turn.answers())

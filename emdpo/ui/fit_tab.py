@@ -170,7 +170,13 @@ def _connect(place: Workplace, session: Session, tab: FitTab) -> None:
     )
     tab.runs.input(lambda chosen: chosen or "", tab.runs, run_id, **PRIVATE)
     tab.upload.upload(partial(events.open_bundle, place), tab.upload, [run_id, tab.note], **PRIVATE)
-    session.milestone.change(partial(events.offer_bundle, place), run_id, tab.bundle, **QUIET)
+    gr.on(
+        [session.milestone.change, session.chosen.change],
+        partial(events.offer_bundle, place),
+        run_id,
+        tab.bundle,
+        **QUIET,
+    )
     session.milestone.change(partial(events.certainty, place), run_id, tab.certainty, **QUIET)
     data_id.change(
         partial(events.allow_start, place),

@@ -10,6 +10,7 @@ import threading
 from collections.abc import Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures import wait as wait_for
+from dataclasses import replace
 from typing import TYPE_CHECKING
 
 from emdpo.adapters.answers import Message, Partial, Sampling
@@ -19,6 +20,15 @@ if TYPE_CHECKING:
     from emdpo.chatting import Cast, Talkable
 
 POLL_SECONDS = 0.25
+
+
+def _same_voices(one: Cast, other: Cast) -> bool:
+    """Return whether two casts blend the same adapters, if with other weights."""
+
+    def voices(cast: Cast) -> set[str]:
+        return {voice for speaker in cast.speakers.values() for voice in speaker.voices}
+
+    return one.run == other.run and voices(one) == voices(other)
 
 
 class Models:
@@ -66,15 +76,16 @@ class Models:
         self._held = None
 
     def _is_held(self, cast: Cast) -> bool:
-        return self._held is not None and self._held.cast.run == cast.run
+        return self._held is not None and self._held.cast == cast
 
     def _load(self, cast: Cast) -> Talkable:
         """Return the run's model; only ever called by the loader's one thread."""
         from emdpo.chatting import open_run
 
         held = self._held
-        if held is not None and self._is_held(cast):
-            return held
+        if held is not None and _same_voices(held.cast, cast):
+            self._held = replace(held, cast=cast)
+            return self._held
         self._held, base = None, None
         if held is not None and held.cast.base_name == cast.base_name:
             base = held.adapted.release()

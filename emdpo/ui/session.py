@@ -40,6 +40,8 @@ class Session:
     """Which versions of run and choice are on the screen."""
     milestone: gr.State
     """Changes when the run gets another state or result."""
+    chosen: gr.State
+    """Changes when a policy was saved for the run."""
     clock: gr.Timer
     """Ticks only while a job is under way."""
 
@@ -60,6 +62,7 @@ def new_session() -> Session:
         talk=_kept_by_the_browser("emdpo-chat"),
         seen=gr.State(None),
         milestone=gr.State(""),
+        chosen=gr.State(""),
         clock=gr.Timer(1.0, active=False),
     )
 

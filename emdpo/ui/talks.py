@@ -42,6 +42,8 @@ NOTHING = Partial("", 0, None, None)
 class Turn:
     """One question and its answers, as far as they have come."""
 
+    cast: Cast
+    """Who could be asked then."""
     question: str
     names: tuple[str, ...]
     """Policies asked, in the order shown."""
@@ -92,6 +94,7 @@ class Talk:
     talk_id: str
     run_id: str
     cast: Cast
+    """Who can be asked now."""
     turns: list[Turn] = field(default_factory=list)
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -129,8 +132,13 @@ class Talk:
             order = [name for name in self.cast.speakers if name in asked]
             if blind:
                 random.Random(new_id()).shuffle(order)  # noqa: S311 - nothing secret in an order
-            self.turns.append(Turn(question, tuple(order), sampling, blind))
+            self.turns.append(Turn(self.cast, question, tuple(order), sampling, blind))
             return self.turns[-1]
+
+    def renew(self, cast: Cast) -> None:
+        """Let others be asked from the next question on."""
+        with self.lock:
+            self.cast = cast
 
     def begin(self) -> Turn | None:
         """Return the turn that waits for its answers, to one caller only."""
@@ -171,7 +179,8 @@ class Talk:
         for earlier in self.turns:
             if earlier is turn:
                 return
-            if name in earlier.names and not (earlier.blind or turn.blind):
+            same = earlier.cast.speakers.get(name) == turn.cast.speakers[name]
+            if same and name in earlier.names and not (earlier.blind or turn.blind):
                 answer = earlier.partials[earlier.names.index(name)].text
                 yield user(earlier.question)
                 yield {"role": "assistant", "content": answer}
@@ -181,7 +190,7 @@ class Talk:
         return [
             {
                 "turn": number,
-                **told(self.cast, name, turn.question, partial, turn.sampling),
+                **told(turn.cast, name, turn.question, partial, turn.sampling),
                 "blind": turn.blind,
                 "liked": None if turn.liked is None else name == turn.liked,
             }

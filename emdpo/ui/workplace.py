@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from emdpo import files
 from emdpo.bundles import pack, unpack
+from emdpo.chosen import CHOSEN, Chosen, chosen_settings, save_chosen
 from emdpo.core.errors import RunError
 from emdpo.demo import demo_file
 from emdpo.jobs import Jobs, folder_of, result_of, runs_home
@@ -32,6 +33,7 @@ if TYPE_CHECKING:
     from emdpo.fitting import Fit
 
 DEMO_NAME = "demo (simulated raters)"
+OWN_DEMO_NAME = "demo (simulated raters), a copy"
 CLASSROOM_NAME = "classroom example (simulated pupils)"
 
 PUBLIC_SECONDS = 3600.0
@@ -116,6 +118,22 @@ class Workplace:
         """Return a text that changes whenever the run has another result."""
         return str(result_of(self.home, run_id).stat().st_mtime_ns)
 
+    def chosen_version(self, run_id: str) -> str:
+        """Return a text that changes whenever another policy is saved for the run."""
+        path = folder_of(self.home, run_id) / "audit" / CHOSEN
+        return str(path.stat().st_mtime_ns) if path.exists() else ""
+
+    def choose(self, run_id: str, chosen: Chosen) -> str:
+        """Save a policy for a run, and return the run's id.
+
+        The shipped run is everybody's: a visitor who saves there gets a copy.
+        """
+        status = self.status(run_id)
+        if status.kind == UPLOAD and status.name == DEMO_NAME:
+            run_id = self._copy(folder_of(self.home, run_id), OWN_DEMO_NAME)
+        save_chosen(folder_of(self.home, run_id), chosen)
+        return run_id
+
     def derived(self, run_id: str, what: Hashable, make: Callable[[Fit], T]) -> T:
         """Return what `make` says of a run's fit, remembered under `what`."""
         key = (run_id, self.version(run_id), what)
@@ -131,7 +149,8 @@ class Workplace:
     def audit(self, run_id: str) -> Audit:
         """Return the audit of a run by every attribute, also written into its folder.
 
-        With the answers that `emdpo audit --sampled` drew, also while this page was open.
+        With the answers that `emdpo audit --sampled` drew, and the policy that was saved, also
+        while this page was open.
         """
         from emdpo.audit_files import save_audit
         from emdpo.auditing import audit, with_kept_sampled
@@ -139,11 +158,16 @@ class Workplace:
         folder = folder_of(self.home, run_id)
 
         def make(fit: Fit) -> Audit:
-            result = audit(fit)
+            try:
+                given = chosen_settings(folder, fit.n_types)
+            except RunError as error:
+                raise RunError(str(error).replace(f"{folder}", "this run")) from None
+            result = audit(fit, **given)
             save_audit(with_kept_sampled(result, folder), folder, fit=fit)
             return result
 
-        return with_kept_sampled(self.derived(run_id, "audit", make), folder)
+        what = ("audit", self.chosen_version(run_id))
+        return with_kept_sampled(self.derived(run_id, what, make), folder)
 
     def cast(self, run_id: str) -> Cast:
         """Return who can answer for a run; RunError where nobody can.
@@ -161,7 +185,8 @@ class Workplace:
             except RunError as error:
                 raise RunError(str(error).replace(f"{folder}", "this run")) from None
 
-        cast = self._results.get((run_id, self.version(run_id), "cast"), make)
+        key = (run_id, self.version(run_id), "cast", self.chosen_version(run_id))
+        cast = self._results.get(key, make)
         check_base_model(cast.base_name, from_file=self.status(run_id).kind == UPLOAD)
         return cast
 
@@ -200,15 +225,20 @@ class Workplace:
 
     def _copy_demo_run(self) -> str:
         from emdpo.demo import demo_run
-        from emdpo.runs import finished_summary
 
         shipped = demo_run()
         if shipped is None:
             raise RunError("this installation comes without the run whose types answer")
+        return self._copy(shipped, DEMO_NAME)
+
+    def _copy(self, run: Path, name: str) -> str:
+        """Take in a copy of a finished run and return its id."""
+        from emdpo.runs import finished_summary
+
         with tempfile.TemporaryDirectory(prefix="emdpo-demo-") as work:
             folder = Path(work) / "run"
-            shutil.copytree(shipped, folder)
-            return self.jobs.add_upload(folder, DEMO_NAME, finished_summary(folder)["config"])
+            shutil.copytree(run, folder, ignore=shutil.ignore_patterns("job"))
+            return self.jobs.add_upload(folder, name, finished_summary(folder)["config"])
 
     def downloads(self, run_id: str) -> Path:
         """Return a folder of our own for the files that visitors of this run download."""

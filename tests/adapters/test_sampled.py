@@ -208,3 +208,14 @@ def test_rules_without_a_policy_that_writes_are_left_out():
     weights = {**WEIGHTS, "lottery": None}
     assert tuple(rules_asked(weights, NAMES)) == RULES
     assert tuple(rules_asked(weights, (*NAMES, "distilled")))[-2:] == ("distilled", "base")
+
+
+def test_a_consensus_of_given_weights_draws_answers_of_its_own():
+    """As a mixture its types' answers stand for it."""
+    weights = {**WEIGHTS, "given": np.array([0.9, 0.1])}
+    assert rules_asked(weights, NAMES)["given"] is not None
+    both = ("consensus", "given")
+    assert rules_asked(weights, NAMES, both)["given"] is None
+    *_, consensus, given = voices(weights, NAMES, both)
+    assert (consensus.name, given.name) == both and given.blend is consensus.blend
+    assert given.weights == (0.9, 0.1) and consensus.weights == tuple(WEIGHTS["consensus"])

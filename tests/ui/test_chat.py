@@ -17,6 +17,7 @@ pytest.importorskip("peft")
 from adapter_runs import make_base, make_run
 
 from emdpo.adapters.answers import Ending, Partial, Sampling
+from emdpo.chosen import Chosen
 from emdpo.core.errors import EmdpoError, RunError
 from emdpo.jobs.folder import FIT, UPLOAD, new_id, write_about
 from emdpo.ui import chat_events, chat_view
@@ -302,6 +303,54 @@ def test_the_model_is_swapped_between_runs_and_gets_warm(place, events, run_id, 
     assert place.models._held.cast.run.name == run_id
     again = events.start_anew(run_id, "")[tab.talk_id]
     assert answered(events, run_id, again)[tab.last] == first
+
+
+def test_a_policy_saved_during_a_conversation_answers_the_next_question(
+    place, events, tab, run_folder
+):
+    """The model stays loaded; what was said before keeps the weights that it was said with."""
+    own = add_run(place, run_folder)
+    talk_id = events.show(own, None)[tab.talk_id]
+    answered(events, own, talk_id, names=["type-1", "consensus"])
+    adapted = place.models._held.adapted
+    assert place.choose(own, Chosen("consensus", (0.3, 0.7), HOSTILE[:50])) == own
+    names = events.renew(own, talk_id, ["type-1"])[tab.names]
+    assert names.value == ["type-1", "given"]
+    assert (f"Given weights: {HOSTILE[:50]}", "given") in [tuple(each) for each in names.choices]
+    page = answered(events, own, talk_id, question="And now?", names=["given", "consensus"])
+    assert "Made of: Type 1 30%, Type 2 70%" in page[tab.last] and "<img" not in page[tab.last]
+    assert place.models._held.adapted is adapted
+    place.choose(own, Chosen("mixture", (1.0, 0.0)))
+    events.renew(own, talk_id, names.value)
+    answered(events, own, talk_id, question="And then?", names=["given"])
+    talk = place.talks.get(talk_id, own)
+    told = [row for row in talk.rows() if row["policy"] == "given"]
+    assert [row["weights"] for row in told] == [(0.3, 0.7), (1.0, 0.0)]
+    (history,) = talk.histories(talk.last)
+    assert [message["content"] for message in history] == ["And then?"]  # it is another policy
+
+
+def test_a_conversation_that_comes_back_knows_what_was_saved_meanwhile(
+    place, events, tab, run_folder
+):
+    own = add_run(place, run_folder)
+    talk_id = events.show(own, None)[tab.talk_id]
+    assert events.renew(own, "a" * 22, []) == {tab.names: gr.skip()}
+    place.choose(own, Chosen("mixture", (0.5, 0.5)))
+    assert "given" in events.show(own, {"talk": talk_id})[tab.names].value
+
+
+def test_the_shipped_run_is_everybody_s_so_a_visitor_who_saves_gets_a_copy(
+    place, run_folder, monkeypatch, tmp_path
+):
+    copy = tmp_path / "shipped"
+    shutil.copytree(run_folder, copy)
+    monkeypatch.setattr("emdpo.demo.DEMO_RUN", copy)
+    shared = place._copy_demo_run()
+    mine = place.choose(shared, Chosen("mixture", (0.5, 0.5)))
+    assert mine != shared and place.choose(mine, Chosen("mixture", (0.4, 0.6))) == mine
+    assert place.chosen_version(shared) == "" != place.chosen_version(mine)
+    assert "copy" in place.status(mine).name
 
 
 # What is shown
