@@ -128,6 +128,7 @@ def audit(options: argparse.Namespace) -> int:
     """Audit a run and keep the audit in its folder."""
     from emdpo.audit_files import save_audit
     from emdpo.auditing import audit, with_kept_evidence, with_kept_sampled, with_sampled
+    from emdpo.chosen import chosen_settings
     from emdpo.core.sampled_regret import SamplingPlan
     from emdpo.files import write_bytes
     from emdpo.report import audit_page
@@ -138,13 +139,16 @@ def audit(options: argparse.Namespace) -> int:
     if options.sampled is not None:
         plan = SamplingPlan(options.sampled, options.prompts, options.max_tokens, options.seed)
     found = load_fit(options.folder)
+    given = {"weights": options.weights}
+    if options.weights is None:
+        given = chosen_settings(options.folder, found.n_types)
     result = audit(
         found,
         options.groups,
         min_group=options.min_group,
         n_bootstrap=options.bootstrap,
         seed=options.seed,
-        weights=options.weights,
+        **given,
     )
     if plan is None:
         result = with_kept_sampled(result, options.folder)
