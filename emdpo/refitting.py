@@ -26,6 +26,7 @@ def with_refits(
     fit: Fit,
     n_refits: int = 200,
     *,
+    n_workers: int | None = None,
     should_stop: StopTest = never,
     on_progress: OnProgress | None = None,
 ) -> Audit | None:
@@ -39,6 +40,8 @@ def with_refits(
         With log-linear policies.
     n_refits : int
         Draws of users; each costs about two starts of the fit.
+    n_workers : int, optional
+        Processes; by default one for each core.
     should_stop, on_progress : callable, optional
         Asked after every refit; called with the refits done and those asked for.
 
@@ -77,6 +80,7 @@ def with_refits(
         n_refits=n_refits,
         confidence=settings.confidence,
         seed=settings.seed,
+        n_workers=n_workers,
         should_stop=should_stop,
         on_progress=on_progress,
     )

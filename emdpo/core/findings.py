@@ -1,9 +1,10 @@
 """An audit in plain sentences, each with its number, interval and n.
 
-A difference is stated only where intervals do not overlap, which is stricter than a test of the
-difference; where they do, the finding says so, and that this is no proof of equality. Of many
-groups some pair lies apart by chance, so intervals are widened first where an attribute has more
-than four groups (Bonferroni over the pairs).
+A group is said to lose more than everybody else only where a permutation test says so, adjusted for
+all groups of its attribute and for the number of attributes (Bonferroni), and the interval of the
+difference lies above 0. Where types were found anew (`refits`), the difference must stand up to
+that too. So of data in which no group differs, an audit says nothing of groups in at least as many
+cases as its confidence promises. Where nothing is supported it says that this proves no equality.
 """
 
 from __future__ import annotations
@@ -13,12 +14,13 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Literal
 
 import numpy as np
-from scipy.special import ndtri
+
+from emdpo.core.groups import TIMES
 
 if TYPE_CHECKING:
     from emdpo.core.audit import Audit, GroupRegret
 
-FindingKind = Literal["group", "cost", "type", "no_difference", "suppressed"]
+FindingKind = Literal["group", "uncertain", "cost", "type", "no_difference", "suppressed"]
 
 RULE_LABELS = {
     "pooled": "Pooled DPO",
@@ -41,8 +43,7 @@ MAX_COSTS = 2
 CAVEAT = (
     "Types are patterns in these rankings, not kinds of people, and say nothing about people who "
     "are not in the data. Regret is judged by the fitted models themselves. Intervals count who "
-    "happened to be asked, not how well the types were found, and each stands by itself: among "
-    "many, some miss by chance."
+    "happened to be asked and, where it says so, how well the types were found."
 )
 """What every reader of findings should know."""
 
@@ -60,6 +61,10 @@ class Finding:
     n: int
     """Users (or prompts, for kind `type`) behind it."""
     kind: FindingKind
+    p_value: float | None = None
+    """Of a difference between a group and everybody else, adjusted for all groups looked at."""
+    refitted: tuple[float, float] | None = None
+    """Interval of that difference with types found anew; None where that was not asked."""
 
 
 @dataclass(frozen=True)
@@ -116,23 +121,66 @@ def findings(audit: Audit, rule: str = "pooled", remedy: str = "consensus") -> t
     remedy : str
         The rule it is compared with.
     """
-    attributes = list(dict.fromkeys(group.attribute for group in audit.groups))
+    single, crossed = _attributes(audit)
     harmed: list[Finding] = []
     costs: list[Finding] = []
     unsupported: list[Finding] = []
-    for attribute in attributes:
+    for attribute in (*single, *crossed):
         groups = _comparable(audit, attribute, rule, remedy)
         if len(groups) < 2:
             continue
-        if _differ(_widened(audit, groups, rule)):
-            harmed.append(_most_harmed(audit, groups, rule, remedy))
+        worst = _most_harmed(audit, groups, rule, _level(audit, attribute))
+        if worst is None:
+            unsupported += [_no_difference(audit, groups, rule)] * (attribute in single)
+        elif attribute in single or _is_more_than_its_parts(audit, worst, rule):
+            harmed.append(_harmed(audit, worst, rule, remedy))
             costs += _cost(audit, groups, rule, remedy)
-        else:
-            unsupported.append(_no_difference(audit, groups, rule))
-    for part in (harmed, costs):
-        part.sort(key=lambda finding: -(finding.value or 0.0))
+    harmed.sort(key=lambda finding: (finding.kind == "uncertain", -(finding.value or 0.0)))
+    costs.sort(key=lambda finding: -(finding.value or 0.0))
     told = (*harmed, *_between_types(audit), *costs[:MAX_COSTS])
     return (*told, *unsupported, *_suppressed(audit))
+
+
+def _attributes(audit: Audit) -> tuple[list[str], list[str]]:
+    """Return the attributes of which groups are compared, and the pairs of them."""
+    tested = dict.fromkeys(group.attribute for group in audit.groups if group.p_value)
+    pairs = [name for name in tested if TIMES in name and set(name.split(TIMES)) <= set(tested)]
+    return [name for name in tested if name not in pairs], pairs
+
+
+def _level(audit: Audit, attribute: str) -> float:
+    """Return the p-value below which a group of this attribute is said to differ.
+
+    What may go wrong by chance is shared by attributes and pairs, and by each alike within.
+    """
+    families = [family for family in _attributes(audit) if family]
+    own = next(family for family in families if attribute in family)
+    return (1 - audit.config.confidence) / len(families) / len(own)
+
+
+def _most_harmed(
+    audit: Audit, groups: Sequence[GroupRegret], rule: str, level: float
+) -> GroupRegret | None:
+    """Return the group that loses most more than everybody else, or None where none surely does."""
+    surely = [
+        group
+        for group in groups
+        if group.p_value
+        and group.p_value["share"][rule] <= level
+        and group.above_rest_interval["share"][rule][0] > 0
+    ]
+    return max(surely, key=lambda group: group.above_rest["share"][rule], default=None)
+
+
+def _is_more_than_its_parts(audit: Audit, group: GroupRegret, rule: str) -> bool:
+    """Whether a group by two attributes loses more beyond the rest than by either of them."""
+    parts = set(zip(group.attribute.split(TIMES), group.value.split(TIMES), strict=False))
+    above = group.above_rest["share"][rule]
+    return all(
+        other.above_rest["share"][rule] < above
+        for other in audit.groups
+        if other.above_rest and (other.attribute, other.value) in parts
+    )
 
 
 def _comparable(audit: Audit, attribute: str, *rules: str) -> list[GroupRegret]:
@@ -152,49 +200,48 @@ def _apart(above: tuple[float, float], below: tuple[float, float]) -> bool:
     return above[0] > below[1]
 
 
-def _widened(audit: Audit, groups: Sequence[GroupRegret], rule: str) -> list[tuple[float, float]]:
-    """Return the groups' intervals, widened until no pair of all lies apart by chance."""
-    alpha = 1 - audit.config.confidence
-    pairs = len(groups) * (len(groups) - 1) / 2
-    # Two intervals of half-width z part at a difference of sqrt(2) z standard errors.
-    factor = max(1.0, ndtri(1 - alpha / (2 * pairs)) / (np.sqrt(2) * ndtri(1 - alpha / 2)))
-    middles = [group.regret["share"][rule] for group in groups]
-    ends = [group.interval["share"][rule] for group in groups]
-    return [
-        (middle - factor * (middle - low), middle + factor * (high - middle))
-        for middle, (low, high) in zip(middles, ends, strict=True)
-    ]
+def _harmed(audit: Audit, group: GroupRegret, rule: str, remedy: str) -> Finding:
+    """Say by how much a group loses more than everybody else, and what the remedy makes of it."""
+    above, ends = group.above_rest["share"][rule], group.above_rest_interval["share"][rule]
+    p_value = group.p_value["share"][rule]
+    text = (
+        f"Under {_lower(rule)}, {_people(group)} {_lose(audit, group, rule)}. That is "
+        f"{_points(audit, above, ends)} more than everybody else ({_chance(p_value)})"
+    )
+    refitted = None
+    if audit.refit is not None:
+        again = audit.refit.group(group.attribute, group.value)
+        refitted = None if again is None else again.above_rest_interval["share"][rule]
+    stands = refitted is None or refitted[0] > 0
+    if refitted is not None:
+        told = f"{100 * refitted[0]:.0f} to {100 * refitted[1]:.0f} points"
+        text += (
+            f", also where types are found anew ({told})"
+            if stands
+            else f", but where types are found anew it may be nothing ({told})"
+        )
+    text += f".{_remedied(audit, group, rule, remedy)}"
+    kind = "group" if stands else "uncertain"
+    return Finding(text, above, *ends, group.n, kind, p_value, refitted)
 
 
-def _differ(ends: Sequence[tuple[float, float]]) -> bool:
-    """Whether some interval lies wholly above another."""
-    return max(low for low, _ in ends) > min(high for _, high in ends)
+def _points(audit: Audit, value: float, ends: tuple[float, float]) -> str:
+    digits = 0 if round(ends[1] - ends[0], 3) >= 0.02 else 1
+    low, high = (f"{100 * end:.{digits}f}" for end in ends)
+    return f"{100 * value:.{digits}f} points ({_confidence(audit)} interval {low} to {high})"
 
 
-def _most_harmed(audit: Audit, groups: Sequence[GroupRegret], rule: str, remedy: str) -> Finding:
-    worst, *others = groups
-    top, *rest = _widened(audit, groups, rule)
-    text = f"Under {_lower(rule)}, {_people(worst)} {_lose(audit, worst, rule)}"
-    clearly_less = [other for other, ends in zip(others, rest, strict=True) if _apart(top, ends)]
-    if len(clearly_less) == len(others):
-        text += f", the most of any {_shown(worst.attribute)}."
-    elif clearly_less:
-        names = " and ".join(_name(group) for group in clearly_less[-2:])
-        text += f"; that is more than {names} lose, while other differences are uncertain."
-    else:
-        text += "; groups differ, but which one loses most is uncertain."
-    text += _remedied(audit, worst, rule, remedy)
-    ends = worst.interval["share"][rule]
-    return Finding(text, worst.regret["share"][rule], *ends, worst.n, "group")
+def _chance(p_value: float) -> str:
+    return f"p = {p_value:.3f}" if p_value >= 0.001 else "p < 0.001"
 
 
 def _remedied(audit: Audit, group: GroupRegret, rule: str, remedy: str) -> str:
     before, after = group.interval["share"][rule], group.interval["share"][remedy]
     figure = _share(audit, group, remedy)
     if _apart(before, after):
-        return f" {rule_label(remedy)} brings this to {figure}."
+        return f" {rule_label(remedy)} brings that loss to {figure}."
     if _apart(after, before):
-        return f" {rule_label(remedy)} raises this to {figure}."
+        return f" {rule_label(remedy)} raises that loss to {figure}."
     return f" {rule_label(remedy)} makes no difference that the intervals support: {figure}."
 
 
@@ -219,8 +266,8 @@ def _no_difference(audit: Audit, groups: Sequence[GroupRegret], rule: str) -> Fi
     """Say that no groups differ; the interval of the widest gap is the widest its ends allow."""
     first, last = groups[0], groups[-1]
     text = (
-        f"No difference by {_shown(first.attribute)} is supported under {_lower(rule)}: intervals "
-        f"overlap, from {_share(audit, last, rule)} for {_people(last)} to "
+        f"Under {_lower(rule)}, no group by {_shown(first.attribute)} surely loses more than "
+        f"everybody else: from {_share(audit, last, rule)} for {_people(last)} to "
         f"{_share(audit, first, rule)} for {_people(first)}. This does not show that they are "
         "equal."
     )
@@ -297,7 +344,11 @@ def _people(group: GroupRegret) -> str:
 
 
 def _name(group: GroupRegret) -> str:
-    return f"{_shown(group.attribute)} {_shown(group.value)}"
+    names, values = group.attribute.split(TIMES), group.value.split(TIMES)
+    if len(names) != len(values):
+        names, values = [group.attribute], [group.value]
+    pairs = zip(names, values, strict=True)
+    return " and ".join(f"{_shown(name)} {_shown(value)}" for name, value in pairs)
 
 
 def _shown(text: str) -> str:

@@ -173,6 +173,7 @@ def refit_audit(
     n_refits: int = 200,
     confidence: float = 0.95,
     seed: int = 0,
+    n_workers: int | None = None,
     should_stop: StopTest = never,
     on_progress: OnProgress | None = None,
 ) -> RefitAudit | None:
@@ -190,6 +191,8 @@ def refit_audit(
         Draws of users, 2 to MOST_REFITS. Each costs about two starts of the fit.
     confidence, seed
         Of the percentile intervals; of the draws.
+    n_workers
+        Processes; by default one for each core.
 
     Raises
     ------
@@ -202,7 +205,7 @@ def refit_audit(
     streams = np.random.SeedSequence(seed).spawn(n_refits)
     work = _Refitting(fitted, groupings)
     done: list[_Draw | None] = [None] * n_refits
-    for number, (place, draw) in enumerate(results(work, streams, usable_cores()), 1):
+    for number, (place, draw) in enumerate(results(work, streams, n_workers or usable_cores()), 1):
         done[place] = draw
         if on_progress is not None:
             on_progress(number, n_refits)
