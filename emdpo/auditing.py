@@ -12,6 +12,7 @@ from emdpo.adapters.distilled import DISTILLED, FOLDER, distilled_folder
 from emdpo.adapters.saved import TENSORS, load_adapter
 from emdpo.adapting import told_what_to_install
 from emdpo.core.audit import Audit, AuditConfig, audit_types
+from emdpo.core.cautions import cautions
 from emdpo.core.errors import EmdpoError, RunError
 from emdpo.core.json_values import plain
 from emdpo.core.rules import CONSENSUS, GIVEN
@@ -48,7 +49,8 @@ def audit(
         Draws of users of which all is fitted anew, so that intervals also count how well the types
         were found (`refitting.with_refits`); 0 = none.
     **settings
-        Fields of `AuditConfig`: min_group, n_bootstrap, confidence, seed, crossed, weights.
+        Fields of `AuditConfig`: min_group, n_bootstrap, confidence, seed, crossed,
+        computed, weights, weights_form.
 
     Raises
     ------
@@ -81,6 +83,17 @@ def audit(
         attributes=fit.rankings.users.loc[:, chosen],
         config=AuditConfig(**settings),
         others=None if policies is None else outside_policies(fit.rankings, policies),
+    )
+    result = replace(
+        result,
+        cautions=cautions(
+            result,
+            fit.responsibilities,
+            int(fit.rankings.lengths.max()),
+            fit.restarts.n_starts,
+            fit.restarts.n_reached_best,
+            fit.restarts.agreement,
+        ),
     )
     if refits:
         from emdpo.refitting import with_refits

@@ -47,6 +47,8 @@ class AuditConfig:
     """Of the resampling, >= 0."""
     crossed: bool = True
     """Whether people are also grouped by every two of up to six attributes."""
+    computed: tuple[str, ...] = ()
+    """Attributes computed from the rankings themselves: shown, but never a finding."""
     weights: tuple[float, ...] | None = None
     """(K,) of a blend to audit too, as the rule `given`: shares >= 0, summing to one."""
     weights_form: str = MIXTURE
@@ -55,6 +57,7 @@ class AuditConfig:
     def __post_init__(self) -> None:
         if self.weights is not None:
             object.__setattr__(self, "weights", tuple(map(float, self.weights)))
+        object.__setattr__(self, "computed", tuple(self.computed))
         if self.weights_form not in FORMS:
             forms = " or ".join(FORMS)
             raise EmdpoError(f"weights_form must be {forms}, got {self.weights_form!r:.40}")
@@ -104,6 +107,8 @@ class Audit:
     """Rules that are policies of other origin, whose probabilities were given."""
     refit: RefitAudit | None = None
     """Intervals with types found anew; None where that was not asked."""
+    cautions: tuple[str, ...] = ()
+    """What a reader must know before believing it (`cautions`). Holds user text: escape it."""
 
     @property
     def n_types(self) -> int:
@@ -164,6 +169,7 @@ class Audit:
                 "duality_gap": self.duality_gap,
                 "groups": [vars(group) for group in self.groups],
                 "suppressed": [vars(group) for group in self.suppressed],
+                "cautions": self.cautions,
                 "outside": self.outside,
                 "config": vars(self.config),
                 **drawn,

@@ -143,7 +143,11 @@ def findings(audit: Audit, rule: str = "pooled", remedy: str = "consensus") -> t
 
 def _attributes(audit: Audit) -> tuple[list[str], list[str]]:
     """Return the attributes of which groups are compared, and the pairs of them."""
-    tested = dict.fromkeys(group.attribute for group in audit.groups if group.p_value)
+    tested = dict.fromkeys(
+        group.attribute
+        for group in audit.groups
+        if group.p_value and not set(group.attribute.split(TIMES)) & set(audit.config.computed)
+    )
     pairs = [name for name in tested if TIMES in name and set(name.split(TIMES)) <= set(tested)]
     return [name for name in tested if name not in pairs], pairs
 
