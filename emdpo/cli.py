@@ -194,8 +194,9 @@ def _add_evidence(parser: argparse.ArgumentParser) -> None:
         metavar="|".join(WAYS),
         help="also test every rule on rankings that nobody fitted; what is held out",
     )
+    folds = EvidenceConfig().folds
     parser.add_argument(
-        "--folds", type=int, default=EvidenceConfig().folds, help="parts held out in turn"
+        "--folds", type=int, metavar="N", help=f"parts held out in turn, {folds} by default"
     )
     parser.add_argument(
         "--rankings", dest="file", metavar="FILE", help="with --evidence split: the file fitted"

@@ -15,8 +15,8 @@ from emdpo.core.errors import EmdpoError
 from emdpo.terminal import one_line, print_json, say, show_progress, show_stage, write_to
 
 if TYPE_CHECKING:
+    from emdpo.core.audit import Audit
     from emdpo.core.rankings import Rankings
-    from emdpo.core.tested import Evidence
     from emdpo.fitting import Fit
     from emdpo.settings import FitConfig
 
@@ -127,7 +127,7 @@ def select(options: argparse.Namespace) -> int:
 def audit(options: argparse.Namespace) -> int:
     """Audit a run and keep the audit in its folder."""
     from emdpo.audit_files import save_audit
-    from emdpo.auditing import audit, with_kept_evidence, with_kept_sampled, with_sampled
+    from emdpo.auditing import audit, with_kept_sampled, with_sampled
     from emdpo.chosen import chosen_settings
     from emdpo.core.sampled_regret import SamplingPlan
     from emdpo.files import write_bytes
@@ -156,10 +156,7 @@ def audit(options: argparse.Namespace) -> int:
         told = show_stage if sys.stderr.isatty() else None
         drawn = with_sampled(result, found, plan, run=options.folder, on_progress=told)
         result = drawn or result  # nobody could stop it
-    if options.evidence is None:
-        result = with_kept_evidence(result, found, options.folder)
-    else:
-        result = replace(result, evidence=_evidence(options, found))
+    result = _with_evidence(options, result, found)
     page = audit_page(result, found)
     save_audit(result, options.folder, page, fit=found)
     if options.report:
@@ -174,20 +171,27 @@ def audit(options: argparse.Namespace) -> int:
     return DONE
 
 
-def _evidence(options: argparse.Namespace, found: Fit) -> Evidence:
+def _with_evidence(options: argparse.Namespace, result: Audit, found: Fit) -> Audit:
+    """Return the audit with the evidence asked for, or else with what the run has kept."""
+    from emdpo.auditing import with_kept_evidence
     from emdpo.predicting import evidence
 
-    return evidence(
+    if options.evidence is None:
+        if options.folds or options.file or options.users:
+            raise EmdpoError("--folds, --rankings and --users go with --evidence")
+        return with_kept_evidence(result, found, options.folder)
+    tested = evidence(
         found,
         options.evidence,
         options.groups,
         rankings=None if options.file is None else _load(options),
-        folds=options.folds,
         min_group=options.min_group,
         n_bootstrap=options.bootstrap,
         seed=options.seed,
         progress=show_progress if sys.stderr.isatty() else None,
+        **({} if options.folds is None else {"folds": options.folds}),
     )
+    return replace(result, evidence=tested)
 
 
 def diff(options: argparse.Namespace) -> int:

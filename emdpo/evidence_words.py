@@ -21,23 +21,23 @@ POLICY_LABELS = {OWN: "Users' own types", REFERENCE: "Untuned model"}
 
 MEASURE_LABELS = {
     LOG_LOSS: "log-loss (nats a ranking)",
-    ACCURACY: "best foreseen",
+    ACCURACY: "top choice right",
     TAU: "Kendall's tau-b",
 }
 
 BETTER = {LOG_LOSS: "lower is better", ACCURACY: "higher is better", TAU: "higher is better"}
 
 WAY_NOTES = {
-    RANKING: "each user's rankings are left out in turn and foretold from their others",
+    RANKING: "each user's rankings are left out in turn and predicted from their others",
     USER: (
         "whole users are left out in turn; half of their rankings tell their types, and the others "
-        "are foretold"
+        "are predicted"
     ),
     CANDIDATES: (
         "whole users are left out in turn; in each of their rankings the order of half of the "
-        "candidates tells their types, and that of the other half is foretold"
+        "candidates tells their types, and that of the other half is predicted"
     ),
-    SPLIT: "the rankings that the file held out (column split) are foretold from the others",
+    SPLIT: "the rankings that the file held out (column split) are predicted from the others",
 }
 """What is held out, by way."""
 
@@ -67,7 +67,7 @@ def evidence_note(evidence: Evidence) -> str:
         told += f" {evidence.n_without_order:,} rankings without an order are left out."
     if evidence.n_unknown:
         told += (
-            f" Of {evidence.n_unknown:,} users no other ranking is known: theirs are foretold by "
+            f" Of {evidence.n_unknown:,} users no other ranking is known: theirs are predicted by "
             "all types, mixed by size."
         )
     return told
@@ -87,15 +87,15 @@ def evidence_findings(evidence: Evidence) -> Iterator[str]:
     ]
     if worse:
         yield (
-            f"Rules that foretell worse than pooled DPO: {', '.join(worse)}. A rule protects those "
-            "whom it was made to protect; it need not foretell what most people choose."
+            f"Rules that predict worse than pooled DPO: {', '.join(worse)}. A rule protects those "
+            "whom it was made to protect; it need not predict what most people choose."
         )
     yield from _calibration_findings(evidence)
 
 
 def _compared(group: GroupEvidence, policy: str, name: str) -> str:
     """Return how a policy's log-loss compares with that of pooled DPO."""
-    begin = f"{name} foretell{'' if policy == OWN else 's'}"
+    begin = f"{name} predict{'' if policy == OWN else 's'}"
     value = group.above_pooled[LOG_LOSS][policy]
     low, high = group.above_pooled_interval[LOG_LOSS][policy]
     figure = f"{value:+.3f} nats a ranking ({low:+.3f} to {high:+.3f})"
@@ -167,7 +167,7 @@ def _short_error(found: Calibration | None) -> str:
 
 
 def evidence_text(evidence: Evidence) -> str:
-    """Return a short table for the terminal: log-loss and its difference, and best foreseen."""
+    """Return a short table for the terminal: log-loss and its difference, and top choice right."""
     table = evidence_rows(evidence)
     label = MEASURE_LABELS[LOG_LOSS]
     names = ["policy", label, "log-loss, above pooled", MEASURE_LABELS[ACCURACY]]

@@ -19,7 +19,7 @@ from emdpo.core.folds import (
     known_half,
 )
 from emdpo.core.mixture import MixtureFit, fit_mixture
-from emdpo.core.prediction import Judged, Model, joined, judge
+from emdpo.core.prediction import Model, Predictions, joined, predict
 from emdpo.core.selection import ALONE_WORK
 from emdpo.core.tested import (
     CANDIDATES,
@@ -56,11 +56,11 @@ def evidence(
     ----------
     fit : Fit
     by : {"ranking", "user", "candidates", "split"}
-        What is held out. `ranking`: a part of each user's rankings, foretold from their others.
-        `user`: whole users, of whom half of the rankings tell the type and the others are foretold.
-        `candidates`: whole users, of each of whose rankings the order of half of the candidates
-        tells the type and that of the others is foretold; the one for data with a single ranking a
-        user. `split`: what the column `split` of the file held out.
+        What is held out. `ranking`: a part of each user's rankings, predicted from their others.
+        `user`: whole users; half of their rankings tell the type, the others are predicted.
+        `candidates`: whole users; in each of their rankings the order of half of the candidates
+        tells the type and that of the others is predicted. For data with one ranking a user.
+        `split`: what the column `split` of the file held out.
     groups : sequence of str, optional
         Attributes to group users by; all by default.
     rankings : Rankings, optional
@@ -81,7 +81,7 @@ def evidence(
     -----
     But for `split`, types, pooled DPO and every aggregation rule are made anew from the rankings of
     the other folds, with the fit's settings and from its random starts, never from the fit itself,
-    which has seen what is to be foretold. Intervals hold the folds' fits fixed.
+    which has seen what is to be predicted. Intervals hold the folds' fits fixed.
 
     Examples
     --------
@@ -98,15 +98,15 @@ def evidence(
     panel = fit.rankings if rankings is None else rankings
     attributes = panel.users.loc[:, chosen_attributes(panel.attributes, groups)]
     if by == SPLIT:
-        judged = _judge_split(fit, panel)
+        predictions = _predict_split(fit, panel)
     elif rankings is None:
-        judged = _judge_folds(fit, config, progress)
+        predictions = _predict_folds(fit, config, progress)
     else:
         raise EmdpoError(f"rankings are for {SPLIT!r} alone: {by!r} tests those that were fitted")
-    return evidence_of(judged, attributes, config, fit_fingerprint(fit))
+    return evidence_of(predictions, attributes, config, fit_fingerprint(fit))
 
 
-def _judge_split(fit: Fit, rankings: Rankings) -> Judged:
+def _predict_split(fit: Fit, rankings: Rankings) -> Predictions:
     """Return how the fit itself predicts what its file held out."""
     if rankings is fit.rankings:
         raise EmdpoError(
@@ -128,7 +128,7 @@ def _judge_split(fit: Fit, rankings: Rankings) -> Judged:
     with np.errstate(divide="ignore"):
         log_weights = np.log(fit.weights)
     model = Model(scores, pooled, log_weights, fit.rankings.n_users, fit.config.beta)
-    return judge(model, rankings.select(~rankings.held_out), test)
+    return predict(model, rankings.select(~rankings.held_out), test)
 
 
 def _with_scores(test: Rankings, fit: Fit, scores: NDArray[np.float64]) -> Rankings:
@@ -148,9 +148,9 @@ def _with_scores(test: Rankings, fit: Fit, scores: NDArray[np.float64]) -> Ranki
     return test.select(~missing)
 
 
-def _judge_folds(
+def _predict_folds(
     fit: Fit, config: EvidenceConfig, progress: Callable[[int, int], None] | None
-) -> Judged:
+) -> Predictions:
     """Return how fits that left a fold out predict it, all folds together."""
     if fit.config.policy == ADAPTERS:
         raise EmdpoError(
@@ -158,11 +158,11 @@ def _judge_folds(
             "held out (column split) can test them (--evidence split --rankings FILE)"
         )
     work = _FoldWork.of(fit, config)
-    parts: dict[int, Judged] = {}
+    parts: dict[int, Predictions] = {}
     size = fit.n_types * fit.config.restarts * config.folds * fit.rankings.n_rows
     n_workers = 1 if size < ALONE_WORK else usable_cores()
-    for fold, judged in results(work, range(config.folds), n_workers):
-        parts[fold] = judged
+    for fold, predictions in results(work, range(config.folds), n_workers):
+        parts[fold] = predictions
         if progress is not None:
             progress(len(parts), config.folds)
     return joined([parts[fold] for fold in range(config.folds)])
@@ -170,7 +170,7 @@ def _judge_folds(
 
 @dataclass(frozen=True, eq=False)
 class _FoldWork:
-    """What it takes to leave out any fold, fit the others and judge it."""
+    """What it takes to leave out any fold, fit the others and predict it."""
 
     panel: Rankings
     folds: NDArray[np.int64]
@@ -203,16 +203,16 @@ class _FoldWork:
         kind = fit.features.kind
         return cls(panel, folds, known, config.by, config.seed, kind, fit.config)
 
-    def __call__(self, fold: int) -> Judged:
+    def __call__(self, fold: int) -> Predictions:
         left_out = self.folds == fold
         model = _fit_model(
             self.panel.select(~left_out, drop_users=True), self.features, self.settings
         )
         known, test = self._parts(left_out, fold)
-        return judge(model, known, test)
+        return predict(model, known, test)
 
     def _parts(self, left_out: NDArray[np.bool_], fold: int) -> tuple[Rankings, Rankings]:
-        """Return the rankings that tell the types of tested users, and those to be foretold."""
+        """Return the rankings that tell the types of tested users, and those to be predicted."""
         if self.by == CANDIDATES:
             rng = np.random.default_rng([self.seed, 2, fold])
             return halves_of_candidates(self.panel.select(left_out), rng)

@@ -29,21 +29,21 @@ def fit():
 
 @pytest.fixture
 def seen(monkeypatch):
-    """Return what every fold was fitted to and judged by, as lists of panels."""
-    fitted, judged = [], []
-    fit_model, judge = predicting._fit_model, predicting.judge
+    """Return what every fold was fitted to and asked, as lists of panels."""
+    fitted, asked = [], []
+    fit_model, predict = predicting._fit_model, predicting.predict
 
     def spy_fit(train, *rest):
         fitted.append(train)
         return fit_model(train, *rest)
 
-    def spy_judge(model, known, test):
-        judged.append((known, test))
-        return judge(model, known, test)
+    def spy_predict(model, known, test):
+        asked.append((known, test))
+        return predict(model, known, test)
 
     monkeypatch.setattr(predicting, "_fit_model", spy_fit)
-    monkeypatch.setattr(predicting, "judge", spy_judge)
-    return fitted, judged
+    monkeypatch.setattr(predicting, "predict", spy_predict)
+    return fitted, asked
 
 
 def people(panel):
@@ -53,9 +53,9 @@ def people(panel):
 @pytest.mark.parametrize("by", WAYS)
 def test_no_fold_is_fitted_to_what_it_is_judged_by(fit, seen, by):
     emdpo.evidence(fit, by, folds=3, **QUICK)
-    fitted, judged = seen
+    fitted, asked = seen
     tested = []
-    for train, (known, test) in zip(fitted, judged, strict=True):
+    for train, (known, test) in zip(fitted, asked, strict=True):
         assert set(train.ranking_ids).isdisjoint(test.ranking_ids)
         if by != RANKING:
             assert people(train).isdisjoint(people(test) | people(known))
@@ -127,7 +127,7 @@ def test_posteriors_of_planted_types_are_calibrated():
     fit = emdpo.fit(planted(n_users=240, answers=2, n_types=2), 2, features="columns", restarts=2)
     found = emdpo.evidence(fit, USER, folds=3)
     assert found.posterior.error_interval[0] < 0.02
-    spread = np.array(found.posterior.foretold)
+    spread = np.array(found.posterior.predicted)
     assert ((spread > 0.05) & (spread < 0.95)).sum() >= 2
 
 

@@ -1,4 +1,4 @@
-"""Do probabilities keep their word? What was foretold against what came, bin by bin."""
+"""Do probabilities keep their word? What was predicted against what came, bin by bin."""
 
 from __future__ import annotations
 
@@ -24,20 +24,20 @@ SAME_DIGITS = 9
 
 @dataclass(frozen=True)
 class Calibration:
-    """Probabilities in bins, the smallest first, and what came of them."""
+    """Probabilities in bins, the smallest first, and what observed of them."""
 
-    foretold: tuple[float, ...]
+    predicted: tuple[float, ...]
     """Mean probability in each bin."""
-    came: tuple[float, ...]
-    """How often it came true; of a posterior, the mean of the later posterior."""
+    observed: tuple[float, ...]
+    """How often it observed true; of a posterior, the mean of the later posterior."""
     interval: tuple[tuple[float, float], ...]
-    """Of `came`: percentile bootstrap over users."""
+    """Of `observed`: percentile bootstrap over users."""
     n: tuple[int, ...]
     """Probabilities in each bin."""
     n_users: tuple[int, ...]
-    """Users whom they were foretold for."""
+    """Users whom they were predicted for."""
     error: float
-    """Expected calibration error: mean over all of a bin's |came - foretold|, 0 to 1."""
+    """Expected calibration error: mean over all of a bin's |observed - predicted|, 0 to 1."""
     error_interval: tuple[float, float]
     """At least as wide as its confidence says: it begins at 0 unless the error is larger than that
     of calibrated probabilities would be by chance."""
@@ -48,8 +48,8 @@ class Calibration:
         pairs = [(float(low), float(high)) for low, high in told["interval"]]
         low, high = map(float, told["error_interval"])
         return cls(
-            foretold=tuple(map(float, told["foretold"])),
-            came=tuple(map(float, told["came"])),
+            predicted=tuple(map(float, told["predicted"])),
+            observed=tuple(map(float, told["observed"])),
             interval=tuple(pairs),
             n=tuple(map(int, told["n"])),
             n_users=tuple(map(int, told["n_users"])),
@@ -59,8 +59,8 @@ class Calibration:
 
 
 def calibration(
-    foretold: Floats,
-    came: Floats,
+    predicted: Floats,
+    observed: Floats,
     user: NDArray[np.int64],
     weight: Floats | None = None,
     *,
@@ -68,13 +68,13 @@ def calibration(
     confidence: float,
     rng: np.random.Generator,
 ) -> Calibration:
-    """Return how probabilities compare with what came.
+    """Return how probabilities compare with what observed.
 
     Parameters
     ----------
-    foretold : (n,)
+    predicted : (n,)
         Probabilities.
-    came : (n,)
+    observed : (n,)
         What they were of: 1 or 0, a share, or a later probability of the same.
     user : (n,) int
         Whom each is about; users are drawn again whole.
@@ -95,17 +95,17 @@ def calibration(
     >>> half, users = np.full(4, 0.5), np.arange(4)
     >>> kept = calibration(half, np.array([1.0, 0, 1, 0]), users, n_bootstrap=50, confidence=0.95,
     ...                    rng=np.random.default_rng(0))
-    >>> kept.n, kept.came, kept.error
+    >>> kept.n, kept.observed, kept.error
     ((4,), (0.5,), 0.0)
     """
-    weight = np.ones(len(foretold)) if weight is None else weight
-    bins = _bins(foretold)
+    weight = np.ones(len(predicted)) if weight is None else weight
+    bins = _bins(predicted)
     n_bins = int(bins.max()) + 1
     users, user = np.unique(user, return_inverse=True)
     cell = user * n_bins + bins
     sums = [
         np.bincount(cell, values, minlength=len(users) * n_bins).reshape(len(users), n_bins)
-        for values in (weight, weight * foretold, weight * came)
+        for values in (weight, weight * predicted, weight * observed)
     ]  # each (U, bins)
     draws = np.concatenate(
         [
@@ -113,14 +113,14 @@ def calibration(
             for counts in resampled_counts(len(users), n_bootstrap, rng)
         ]
     )
-    foretold_mean, came_mean, gap = _compared(*(each.sum(axis=0) for each in sums))
-    _, came_drawn, gap_drawn = _compared(*np.split(draws, 3, axis=1))
+    predicted_mean, observed_mean, gap = _compared(*(each.sum(axis=0) for each in sums))
+    _, observed_drawn, gap_drawn = _compared(*np.split(draws, 3, axis=1))
     error = np.abs(gap).sum()
     noise = np.quantile(np.abs(gap_drawn - gap).sum(axis=1), confidence)
-    ends = [interval_of(each[np.isfinite(each)], confidence) for each in came_drawn.T]
+    ends = [interval_of(each[np.isfinite(each)], confidence) for each in observed_drawn.T]
     return Calibration(
-        foretold=tuple(foretold_mean.tolist()),
-        came=tuple(came_mean.tolist()),
+        predicted=tuple(predicted_mean.tolist()),
+        observed=tuple(observed_mean.tolist()),
         interval=tuple((float(low), float(high)) for low, high in ends),
         n=tuple(np.bincount(bins).tolist()),
         n_users=tuple(np.count_nonzero(sums[0], axis=0).tolist()),
@@ -136,8 +136,8 @@ def _bins(values: Floats) -> NDArray[np.int64]:
     return np.unique(np.searchsorted(edges, values, side="right"), return_inverse=True)[1]
 
 
-def _compared(weight: Floats, foretold: Floats, came: Floats) -> tuple[Floats, Floats, Floats]:
+def _compared(weight: Floats, predicted: Floats, observed: Floats) -> tuple[Floats, Floats, Floats]:
     """Return both means by bin, and the bin's share of all times their gap, of sums (..., bins)."""
     with np.errstate(invalid="ignore"):
-        means = foretold / weight, came / weight
-    return *means, (came - foretold) / weight.sum(axis=-1, keepdims=True)
+        means = predicted / weight, observed / weight
+    return *means, (observed - predicted) / weight.sum(axis=-1, keepdims=True)

@@ -37,12 +37,12 @@ if TYPE_CHECKING:
     from emdpo.core.rankings import Rankings
 
 OWN, POOLED, REFERENCE, CONSENSUS = "own", "pooled", "reference", "consensus"
-"""Policies: what is foretold for a user by the types that their other rankings speak for; one model
-for everybody, which all are compared with; the untuned model; an aggregation rule."""
+"""Policies: what the types that a user's other rankings speak for predict; one model for everybody,
+which all are compared with; the untuned model; an aggregation rule."""
 
 LOG_LOSS, ACCURACY, TAU = "log_loss", "accuracy", "tau"
 MEASURES = (LOG_LOSS, ACCURACY, TAU)
-"""Nats per ranking; share of rankings whose best is foreseen; Kendall's tau-b, -1 to 1."""
+"""Nats per ranking; share of rankings whose best is named; Kendall's tau-b, -1 to 1."""
 
 ROUNDING_DIGITS = 9
 """Scores (nats) that differ after so many decimals are no different orders."""
@@ -65,8 +65,8 @@ class Model:
 
 
 @dataclass(frozen=True, eq=False)
-class Judged:
-    """What every policy foretold of test rankings, and what came."""
+class Predictions:
+    """What every policy predicted of test rankings, and what came."""
 
     policies: tuple[str, ...]
     """(J,) names: reference, pooled, own and the other aggregation rules."""
@@ -80,7 +80,7 @@ class Judged:
     """(C,) who was shown the candidate."""
     row_weight: Floats
     """(C,)"""
-    foretold: Floats
+    top_probability: Floats
     """(J, C) probability of being the user's best among the candidates shown; nan where a policy
     has none."""
     best: Floats
@@ -97,7 +97,7 @@ class Judged:
     """(U,) users of whom no ranking was known: `before` is the types' weights."""
 
 
-def judge(model: Model, known: Rankings, test: Rankings) -> Judged:
+def predict(model: Model, known: Rankings, test: Rankings) -> Predictions:
     """Return how every policy predicts test rankings.
 
     Parameters
@@ -135,7 +135,7 @@ def judge(model: Model, known: Rankings, test: Rankings) -> Judged:
     loss[policies.index(OWN)] = -mixed_log_likelihoods(log_lik, before, test)
     rounded = np.asarray(np.round(rows, ROUNDING_DIGITS), np.float64)
     row_user, tested = test.user[test.ranking_of_row], np.unique(test.user)
-    return Judged(
+    return Predictions(
         policies=policies,
         user=test.user.astype(np.int64),
         weight=test.weight,
@@ -146,7 +146,7 @@ def judge(model: Model, known: Rankings, test: Rankings) -> Judged:
         },
         row_user=row_user.astype(np.int64),
         row_weight=test.weight[test.ranking_of_row],
-        foretold=top_choice_probability(rows, test),
+        top_probability=top_choice_probability(rows, test),
         best=best_share(test),
         posterior_user=tested.astype(np.int64),
         before=before[tested],
@@ -156,14 +156,14 @@ def judge(model: Model, known: Rankings, test: Rankings) -> Judged:
     )
 
 
-def joined(parts: Sequence[Judged]) -> Judged:
-    """Return what was judged fold by fold as one; the types of folds need not be the same."""
+def joined(parts: Sequence[Predictions]) -> Predictions:
+    """Return predictions made fold by fold as one; the types of folds need not be the same."""
     first = parts[0]
 
     def along(name: str, axis: int = 0) -> NDArray:
         return np.concatenate([getattr(part, name) for part in parts], axis=axis)
 
-    return Judged(
+    return Predictions(
         policies=first.policies,
         user=along("user"),
         weight=along("weight"),
@@ -173,7 +173,7 @@ def joined(parts: Sequence[Judged]) -> Judged:
         },
         row_user=along("row_user"),
         row_weight=along("row_weight"),
-        foretold=along("foretold", 1),
+        top_probability=along("top_probability", 1),
         best=along("best"),
         posterior_user=along("posterior_user"),
         before=along("before"),

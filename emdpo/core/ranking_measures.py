@@ -1,4 +1,4 @@
-"""How a policy's scores agree with one ranking: the best foreseen, and the order as a whole.
+"""How a policy's scores agree with one ranking: the top choice right, and the order as a whole.
 
 Letters: J policies, R rankings of C candidate rows. Candidates that are not ranked are tied below
 all others.
@@ -35,8 +35,10 @@ def best_share(panel: Rankings) -> Floats:
 
 
 def top_choice_probability(scores: Floats, panel: Rankings) -> Floats:
-    """Return each policy's probability that a row is the best shown, (J, C); nan
-    where a policy rules a candidate out."""
+    """Return each policy's probability that a row is the best shown, (J, C).
+
+    nan throughout for a policy that rules some candidate out.
+    """
     chance = np.full(scores.shape, np.nan)
     finite = np.isfinite(scores).all(axis=1)
     chance[finite] = np.exp(log_normalise(scores[finite], panel.ranking_of_row))

@@ -13,7 +13,7 @@ from emdpo.core.calibration import Calibration, calibration
 from emdpo.core.errors import EmdpoError, RunError
 from emdpo.core.groups import groupings
 from emdpo.core.json_values import plain
-from emdpo.core.prediction import MEASURES, POOLED, Judged
+from emdpo.core.prediction import MEASURES, POOLED, Predictions
 from emdpo.core.user_means import totals_by_user, user_means
 
 if TYPE_CHECKING:
@@ -165,13 +165,13 @@ class Evidence:
 
 
 def evidence_of(
-    judged: Judged, attributes: pd.DataFrame, config: EvidenceConfig, fit_sha256: str
+    predictions: Predictions, attributes: pd.DataFrame, config: EvidenceConfig, fit_sha256: str
 ) -> Evidence:
-    """Return the evidence of what was judged.
+    """Return the evidence that predictions give.
 
     Parameters
     ----------
-    judged : Judged
+    predictions : Predictions
         Of at least one test ranking.
     attributes : (N rows)
         One text column per attribute to group users by; None = not known.
@@ -183,7 +183,7 @@ def evidence_of(
     EmdpoError
         No ranking could be tested.
     """
-    if not len(judged.user):
+    if not len(predictions.user):
         raise EmdpoError("no ranking is left to test: each is all tied, or of one candidate")
     rng = np.random.default_rng([config.seed, 1])
     drawing: dict[str, Any] = {
@@ -191,53 +191,58 @@ def evidence_of(
         "confidence": config.confidence,
         "rng": rng,
     }
-    everybody, groups, suppressed = _by_group(judged, attributes, config, drawing)
-    n_types = judged.before.shape[1]
+    everybody, groups, suppressed = _by_group(predictions, attributes, config, drawing)
+    n_types = predictions.before.shape[1]
     return Evidence(
-        policies=judged.policies,
+        policies=predictions.policies,
         everybody=everybody,
         groups=groups,
         suppressed=suppressed,
-        top_choice={
-            name: calibration(row, judged.best, judged.row_user, judged.row_weight, **drawing)
-            for name, row in zip(judged.policies, judged.foretold, strict=True)
-            if np.isfinite(row).all()
-        },
+        top_choice=_top_choice(predictions, drawing),
         posterior=calibration(
-            judged.before.ravel(),
-            judged.after.ravel(),
-            np.repeat(judged.posterior_user, n_types),
+            predictions.before.ravel(),
+            predictions.after.ravel(),
+            np.repeat(predictions.posterior_user, n_types),
             **drawing,
         )
         if n_types > 1
         else None,
-        n_unknown=len(np.unique(judged.posterior_user[judged.unknown])),
-        n_without_order=judged.n_without_order,
+        n_unknown=len(np.unique(predictions.posterior_user[predictions.unknown])),
+        n_without_order=predictions.n_without_order,
         config=config,
         fit_sha256=fit_sha256,
     )
 
 
+def _top_choice(predictions: Predictions, drawing: Mapping[str, Any]) -> dict[str, Calibration]:
+    """Return the calibration of the policies that give every candidate a chance."""
+    about = predictions.best, predictions.row_user, predictions.row_weight
+    return {
+        name: calibration(chances, *about, **drawing)
+        for name, chances in zip(predictions.policies, predictions.top_probability, strict=True)
+        if np.isfinite(chances).all()
+    }
+
+
 def _by_group(
-    judged: Judged, attributes: pd.DataFrame, config: EvidenceConfig, drawing: Mapping[str, Any]
+    predictions: Predictions,
+    attributes: pd.DataFrame,
+    config: EvidenceConfig,
+    drawing: Mapping[str, Any],
 ) -> tuple[GroupEvidence, tuple[GroupEvidence, ...], tuple[SuppressedGroup, ...]]:
-    tested, user = np.unique(judged.user, return_inverse=True)
-    totals = np.stack(
-        [
-            totals_by_user(user, _or_nan(judged.measures[name]) * judged.weight, len(tested))
-            for name in MEASURES
-        ],
-        axis=1,
-    )  # (U, measures, J)
-    counts = np.bincount(user, judged.weight).astype(np.float64)
+    tested, user = np.unique(predictions.user, return_inverse=True)
+    values = [_or_nan(predictions.measures[name]) * predictions.weight for name in MEASURES]
+    by_measure = [totals_by_user(user, each, len(tested)) for each in values]
+    totals = np.stack(by_measure, axis=1)  # (U, measures, J)
+    counts = np.bincount(user, predictions.weight).astype(np.float64)
     n_rankings = np.bincount(user)
 
     def told(
         members: NDArray[np.bool_], attribute: str | None, value: str | None, *, known: bool = True
     ) -> GroupEvidence:
-        against = judged.policies.index(POOLED)
+        against = predictions.policies.index(POOLED)
         found = user_means(totals[members], counts[members], against, **drawing)
-        tables = [_table(values, judged.policies) for values in found]
+        tables = [_table(values, predictions.policies) for values in found]
         n, n_tested = int(members.sum()), int(n_rankings[members].sum())
         return GroupEvidence(attribute, value, n, n_tested, *tables, known=known)
 

@@ -9,11 +9,11 @@ from emdpo.core.calibration import N_BINS, Calibration, calibration
 from emdpo.core.em import e_step
 
 
-def found(foretold, came, user=None, weight=None, seed=0):
-    user = np.arange(len(foretold)) if user is None else np.asarray(user)
+def found(predicted, observed, user=None, weight=None, seed=0):
+    user = np.arange(len(predicted)) if user is None else np.asarray(user)
     return calibration(
-        np.asarray(foretold, float),
-        np.asarray(came, float),
+        np.asarray(predicted, float),
+        np.asarray(observed, float),
         user,
         weight,
         n_bootstrap=400,
@@ -23,17 +23,17 @@ def found(foretold, came, user=None, weight=None, seed=0):
 
 
 def test_bins_and_error_by_hand():
-    """0.2 came in 1 of 4 and 0.9 in 2 of 4: error (0.05 + 0.4) / 2."""
+    """0.2 observed in 1 of 4 and 0.9 in 2 of 4: error (0.05 + 0.4) / 2."""
     told = found([0.2] * 4 + [0.9] * 4, [1, 0, 0, 0, 1, 1, 0, 0])
-    assert told.foretold == pytest.approx((0.2, 0.9))
-    assert told.came == (0.25, 0.5)
+    assert told.predicted == pytest.approx((0.2, 0.9))
+    assert told.observed == (0.25, 0.5)
     assert told.n == told.n_users == (4, 4)
     assert told.error == pytest.approx(0.225)
 
 
 def test_weights_count_and_n_is_of_probabilities():
     told = found([0.5, 0.5], [1, 0], weight=np.array([3.0, 1.0]))
-    assert told.came == (0.75,)
+    assert told.observed == (0.75,)
     assert told.error == pytest.approx(0.25)
     assert told.n == (2,)
 
@@ -43,7 +43,7 @@ def test_bins_hold_as_many_probabilities_each():
     told = found(rng.random(1000), rng.random(1000))
     assert len(told.n) == N_BINS
     assert set(told.n) == {100}
-    assert list(told.foretold) == sorted(told.foretold)
+    assert list(told.predicted) == sorted(told.predicted)
 
 
 def test_equal_probabilities_share_a_bin():
@@ -54,24 +54,24 @@ def test_equal_probabilities_share_a_bin():
 
 def test_a_user_s_probabilities_are_drawn_together():
     """Forty copies of ten answers tell no more than ten: the interval is not narrower."""
-    came = np.tile([1.0, 0, 1, 0, 1, 1, 0, 1, 0, 1], 40)
-    by_user = found(np.full(400, 0.6), came, np.tile(np.arange(10), 40))
-    alone = found(np.full(400, 0.6), came)
+    observed = np.tile([1.0, 0, 1, 0, 1, 1, 0, 1, 0, 1], 40)
+    by_user = found(np.full(400, 0.6), observed, np.tile(np.arange(10), 40))
+    alone = found(np.full(400, 0.6), observed)
     assert by_user.n_users == (10,)
     width = [high - low for each in (by_user, alone) for low, high in each.interval]
     assert width[0] > 4 * width[1]
 
 
 def test_honest_probabilities_are_calibrated_and_boastful_ones_are_not():
-    """Of 60 studies with honest probabilities few have an error interval above 0 (6% of 500 did)."""
+    """Of 60 studies with honest probabilities few have an error above 0 (6% of 500 did)."""
     accused = missed = 0
     for seed in range(60):
         rng = np.random.default_rng(seed)
         chance = rng.random(400)
-        came = (rng.random(400) < chance) * 1.0
-        accused += found(chance, came, seed=seed).error_interval[0] > 0
+        observed = (rng.random(400) < chance) * 1.0
+        accused += found(chance, observed, seed=seed).error_interval[0] > 0
         boast = chance**3 / (chance**3 + (1 - chance) ** 3)
-        missed += found(boast, came, seed=seed).error_interval[0] == 0
+        missed += found(boast, observed, seed=seed).error_interval[0] == 0
     assert accused <= 6
     assert missed == 0
 
@@ -104,8 +104,8 @@ def test_later_posteriors_tell_whether_posteriors_are_honest(scale, calibrated):
     by_truth = found(before.ravel(), np.eye(2)[kind].ravel(), users)
     for told in (by_later, by_truth):
         within = [
-            low - 1e-9 <= foretold <= high + 1e-9  # the middle one is 1/2 for everybody
-            for foretold, (low, high) in zip(told.foretold, told.interval, strict=True)
+            low - 1e-9 <= predicted <= high + 1e-9  # the middle one is 1/2 for everybody
+            for predicted, (low, high) in zip(told.predicted, told.interval, strict=True)
         ]
         if calibrated:
             assert all(within)
