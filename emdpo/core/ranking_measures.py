@@ -11,12 +11,16 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from emdpo.core.plackett_luce import UNRANKED
-from emdpo.core.regret import PAIRS_AT_ONCE, Floats, log_normalise
+from emdpo.core.policy_agreement import prompt_kendall
+from emdpo.core.regret import Floats, log_normalise
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
     from emdpo.core.rankings import Rankings
+
+LEAST = -1e300
+"""Stands for a score of minus infinity where scores are compared."""
 
 
 def has_order(panel: Rankings) -> NDArray[np.bool_]:
@@ -72,28 +76,12 @@ def kendall_tau_b(scores: Floats, panel: Rankings) -> Floats:
     Kendall 1945, The treatment of ties in ranking problems, Biometrika 33. A policy that tells
     nothing apart has no tau-b; with 0 all policies are compared on the same rankings.
     """
-    place = _places(panel)
-    tau = np.zeros((len(scores), panel.n_rankings))
-    for length in np.unique(panel.lengths):
-        members = np.flatnonzero(panel.lengths == length)
-        upper = np.triu_indices(length, 1)
-        for part in np.array_split(members, -(-len(members) * len(upper[0]) // PAIRS_AT_ONCE) or 1):
-            rows = panel.offsets[part][:, None] + np.arange(length)  # (B, m)
-            by_rank = -_signs(place[rows], upper)  # (B, pairs)
-            for j, each in enumerate(scores):
-                by_score = _signs(each[rows], upper)
-                agreement = np.sum(by_rank * by_score, axis=1, dtype=np.int64)
-                told = np.count_nonzero(by_rank, axis=1) * np.count_nonzero(by_score, axis=1)
-                tau[j, part] = agreement / np.sqrt(np.maximum(told, 1))
-    return tau
+    place = -_places(panel).astype(np.float64)
+    finite = np.maximum(scores, LEAST)  # infinities may tie
+    taus = [prompt_kendall(row, place, panel.ranking_of_row) for row in finite]
+    return np.nan_to_num(np.stack(taus))
 
 
 def _places(panel: Rankings) -> NDArray[np.int32]:
     """Return the ranks with candidates that are not ranked below all others, (C,)."""
     return np.where(panel.ranks == 0, UNRANKED, panel.ranks)
-
-
-def _signs(values: NDArray, pairs: tuple[NDArray[np.intp], NDArray[np.intp]]) -> NDArray[np.int8]:
-    """Return 1, 0 or -1 for every pair of each row's entries; infinities may tie."""
-    one, other = values[:, pairs[0]], values[:, pairs[1]]
-    return (one > other).astype(np.int8) - (one < other).astype(np.int8)
