@@ -163,13 +163,36 @@ def _add_audit(parsers: Any) -> None:
     parser.add_argument("--min-group", type=int, default=10, help="smaller groups are suppressed")
     parser.add_argument("--bootstrap", type=int, default=1000, help="resamples")
     parser.add_argument(
+        "--refit",
+        type=int,
+        nargs="?",
+        const=200,
+        default=0,
+        metavar="N",
+        help="also fit N draws of users anew (200), so that intervals count how sure types are",
+    )
+    parser.add_argument(
+        "--computed", type=_names, default=(), metavar="A,B", help="attributes made from rankings"
+    )
+    parser.add_argument(
         "--weights", type=_weights, metavar="A,B", help="audit this mixture of types, too"
+    )
+    parser.add_argument(
+        "--policies",
+        metavar="FILE",
+        help="audit other models, too: prompt_id, response_id, a column of probabilities for each",
     )
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
         "--json", nargs="?", const="-", metavar="FILE", help="write audit.json to FILE or print it"
     )
     parser.add_argument("--report", metavar="FILE.html", help="write a self-contained report")
+    parser.add_argument(
+        "--zip", metavar="FILE.zip", help="write all but the rankings, for publication"
+    )
+    parser.add_argument(
+        "--with-texts", action="store_true", help="with --zip: prompts and answers, too"
+    )
     plan = SamplingPlan()
     parser.add_argument(
         "--sampled", type=int, metavar="S", help="also judge S answers that each policy writes"
@@ -180,6 +203,7 @@ def _add_audit(parsers: Any) -> None:
     parser.add_argument(
         "--max-tokens", type=int, default=plan.max_tokens, help="such answers are cut there"
     )
+
     _add_evidence(parser)
 
 

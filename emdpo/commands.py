@@ -131,10 +131,14 @@ def audit(options: argparse.Namespace) -> int:
     from emdpo.chosen import chosen_settings
     from emdpo.core.sampled_regret import SamplingPlan
     from emdpo.files import write_bytes
+    from emdpo.outside import read_policies
+    from emdpo.refitting import with_kept_refits, with_refits
     from emdpo.report import audit_page
     from emdpo.runs import load_fit
     from emdpo.telling import audit_text
 
+    if options.with_texts and not options.zip:
+        raise EmdpoError("--with-texts says what --zip FILE holds: name the file")
     plan = None
     if options.sampled is not None:
         plan = SamplingPlan(options.sampled, options.prompts, options.max_tokens, options.seed)
@@ -148,8 +152,15 @@ def audit(options: argparse.Namespace) -> int:
         min_group=options.min_group,
         n_bootstrap=options.bootstrap,
         seed=options.seed,
+        computed=options.computed,
+        policies=None if options.policies is None else read_policies(options.policies),
         **given,
     )
+    if options.refit:
+        told = show_progress if sys.stderr.isatty() else None
+        result = with_refits(result, found, options.refit, on_progress=told) or result
+    else:
+        result = with_kept_refits(result, found, options.folder)
     if plan is None:
         result = with_kept_sampled(result, options.folder)
     else:
@@ -161,6 +172,8 @@ def audit(options: argparse.Namespace) -> int:
     save_audit(result, options.folder, page, fit=found)
     if options.report:
         write_to(options.report, lambda path: write_bytes(path, page.encode("utf-8", "replace")))
+    if options.zip:
+        _publish(options, result, found)
     if options.json == "-":
         say(result.to_json())
         return DONE
@@ -169,6 +182,13 @@ def audit(options: argparse.Namespace) -> int:
         write_to(options.json, lambda path: write_bytes(path, text.encode("utf-8", "replace")))
     say(audit_text(result, options.folder))
     return DONE
+
+
+def _publish(options: argparse.Namespace, result: Audit, found: Fit) -> None:
+    from emdpo.publication import publish
+
+    run, texts = options.folder, options.with_texts
+    write_to(options.zip, lambda path: publish(result, found, path, run=run, texts=texts))
 
 
 def _with_evidence(options: argparse.Namespace, result: Audit, found: Fit) -> Audit:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from os import PathLike
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -10,6 +11,8 @@ import pandas as pd
 
 from emdpo.core.errors import EmdpoError
 from emdpo.core.findings import RULE_LABELS
+from emdpo.core.readers import located, read_table
+from emdpo.core.tables.cells import column, numbers
 
 if TYPE_CHECKING:
     from numpy.typing import ArrayLike, NDArray
@@ -21,6 +24,24 @@ KEYS = ("prompt_id", "response_id")
 
 SUM_TOLERANCE = 1e-4
 """A prompt's probabilities may sum to one within this: what was rounded is scaled."""
+
+
+def read_policies(path: str | PathLike[str]) -> pd.DataFrame:
+    """Return a file's table of policies: prompt_id, response_id and a column for each policy.
+
+    Raises
+    ------
+    DataError
+        Where it is no readable table, or has a cell that is no probability; with row and column.
+    """
+    raw = read_table(path)
+    table = raw.frame.copy()
+    for name in [name for name in table.columns if name not in KEYS]:
+        values, faults = numbers(column(table, name), least=0.0, most=1.0 + SUM_TOLERANCE)
+        if faults:
+            raise located(faults, raw)[0].error()
+        table[name] = values
+    return table
 
 
 def outside_policies(

@@ -183,10 +183,27 @@ def audit_text(result: Audit, run: str | Path) -> str:
         lines += [sampled_note(result.sampled), table]
     if result.evidence is not None:
         lines.append(evidence_text(result.evidence))
+    if result.refit is not None:
+        lines.append(refit_text(result))
+    lines += [f"caution: {caution}" for caution in result.cautions]
     if result.suppressed:
         few = result.config.min_group
         lines.append(f"{len(result.suppressed)} groups under {few} users are not shown")
     lines.append(f"audit folder: {Path(run) / 'audit'}")
+    return "\n".join(lines)
+
+
+def refit_text(result: Audit) -> str:
+    """Return the worst regret share with its interval by rule where types were found anew."""
+    refit = result.refit
+    assert refit is not None  # noqa: S101  # asked for
+    worst = result.worst("share")
+    lines = [
+        f"types found anew of {refit.n_refits} draws of users (adjusted Rand index with the fit's "
+        f"{refit.agreement:.2f}): worst type's share, {refit.confidence:.0%} interval"
+    ]
+    for rule, (low, high) in refit.worst["share"].items():
+        lines.append(f"{rule:<12}{_percent(worst[rule]):>12}   {_percent(low)} to {_percent(high)}")
     return "\n".join(lines)
 
 

@@ -82,6 +82,9 @@ RULE_NOTES = {
 }
 """What each rule does, where it comes from, whom it protects and whom it can hurt."""
 
+OF_OTHER_ORIGIN = "A policy of other origin, given as its probabilities over the candidates."
+"""What is said of a policy that is no rule."""
+
 
 class RulePolicy(NamedTuple):
     """What one aggregation rule answers with."""
@@ -98,7 +101,7 @@ def rule_note(rule: str) -> str:
     >>> rule_note("type-2").split(".")[0]
     'Everybody gets the policy of one type'
     """
-    return RULE_NOTES["type-k" if rule.startswith("type-") else rule]
+    return RULE_NOTES.get("type-k" if rule.startswith("type-") else rule, OF_OTHER_ORIGIN)
 
 
 def rule_policies(
