@@ -15,7 +15,7 @@ from emdpo.core.tables.parquet import read_parquet
 from emdpo.core.tables.source import MAX_CELLS
 from emdpo.fitting import Fit
 from emdpo.policy_files import POLICY_FILE
-from emdpo.runs import load_fit
+from emdpo.runs import IS_PUBLICATION, load_fit
 
 MAX_FILES = 200
 MAX_BYTES = 500_000_000
@@ -81,6 +81,8 @@ def _extract(bundle: Path, folder: Path) -> None:
 
 def _check_entries(entries: list[zipfile.ZipInfo]) -> None:
     names = [entry.filename for entry in entries]
+    if "datasheet.md" in names:  # `publication` writes it
+        raise RunError(IS_PUBLICATION)
     if len(names) > MAX_FILES or len(set(names)) < len(names):
         raise RunError(f"the bundle must hold each file once and at most {MAX_FILES} files")
     for entry in entries:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from pathlib import PureWindowsPath
 from typing import TYPE_CHECKING, Any
 
 from emdpo.adapters.saved import POOLED, BaseModelCard, adapter_names
@@ -39,8 +40,8 @@ def reading_note(fit: Fit) -> str:
     )
 
 
-def model_card(fit: Fit) -> str:
-    """Return README.md of the run."""
+def model_card(fit: Fit, *, published: bool = False) -> str:
+    """Return README.md of the run, or of the policies of a publication, where files differ."""
     data, starts = fit.rankings, fit.restarts
     lines = [
         "# Preference types found by emdpo",
@@ -67,8 +68,7 @@ def model_card(fit: Fit) -> str:
         "",
         LIMITS,
         "",
-        _where(fit),
-        "",
+        *([] if published else [_where(fit), ""]),
         f"Method: {CITATION}",
         "",
     ]
@@ -112,8 +112,8 @@ def _where(fit: Fit) -> str:
 
 
 def base_model_name(card: BaseModelCard) -> str:
-    """Return what a base model is called, for people."""
-    return card.hub_id or card.name
+    """Return what a base model is called, for people; of a folder its last part."""
+    return card.hub_id or PureWindowsPath(card.name).name or card.name
 
 
 def adapter_cards(fit: Fit) -> dict[str, str]:

@@ -22,6 +22,8 @@ from emdpo.core.rankings import Rankings, feature_columns
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from emdpo.fitting import Fit
+
 NOT_STATED = "not stated in the file"
 """The answer to what the publisher has to fill in."""
 
@@ -106,6 +108,11 @@ def datasheet(
             "Will it be corrected or extended, and will older versions be kept?",
         ),
     )
+
+
+def fit_datasheet(fit: Fit, min_group: int) -> tuple[Chapter, ...]:
+    """Return the datasheet of the rankings fitted."""
+    return datasheet(fit.rankings, min_group=min_group, sha256=fit.data_sha256)
 
 
 def _blank(heading: str, *questions: str) -> Chapter:

@@ -112,14 +112,12 @@ def _places(folder: Path) -> list[Path]:
 def save_policies(fit: Fit, folder: Path) -> None:
     """Write all that scores are read or recomputed from, in place of an earlier fit's."""
     remove_policies(folder)
+    for name, table in theta_tables(fit).items():
+        files.write_csv(folder / name, table)
     if fit.adapters is None:
-        _save_loglinear(fit.reading, fit.rankings, folder)
-        assert isinstance(fit.pooled, LogLinearPolicies)  # noqa: S101 - no adapters
-        pooled = pd.DataFrame({"feature": fit.features.names})
-        pooled[POOLED] = fit.features.raw_theta(fit.pooled.theta)[0]
-        files.write_csv(folder / "pooled.csv", pooled)
+        _save_features(fit.features, fit.rankings, folder)
         return
-    _save_loglinear(fit.reading, fit.rankings, folder / READING)
+    _save_features(fit.features, fit.rankings, folder / READING)
     files.write_parquet(folder / SCORES, _score_table(fit))
     for name, card in adapter_cards(fit).items():
         save_adapter(fit.adapters[name], folder / name, card)
@@ -172,14 +170,26 @@ def _load_scores(
     return types, table[[POOLED]].to_numpy(np.float64).T
 
 
-def _save_loglinear(policies: LogLinearPolicies, rankings: Rankings, folder: Path) -> None:
-    """Write theta in raw units, and the features that it multiplies."""
-    features = policies.features
-    theta = pd.DataFrame(
-        features.raw_theta(policies.theta).T, columns=type_columns(policies.n_types)
-    )
-    theta.insert(0, "feature", features.names)
-    files.write_csv(folder / "theta.csv", theta)
+def theta_tables(fit: Fit) -> dict[str, pd.DataFrame]:
+    """Return theta in raw units, of the types (or their reading) and of everybody, by file name."""
+    features = fit.features
+    types = _theta_table(features, type_columns(fit.n_types), fit.reading.theta)
+    if fit.adapters is not None:
+        return {f"{READING}/theta.csv": types}
+    assert isinstance(fit.pooled, LogLinearPolicies)  # noqa: S101 - no adapters
+    return {"theta.csv": types, "pooled.csv": _theta_table(features, [POOLED], fit.pooled.theta)}
+
+
+def _theta_table(
+    features: FeatureSet, columns: list[str], theta: NDArray[np.float64]
+) -> pd.DataFrame:
+    table = pd.DataFrame(features.raw_theta(theta).T, columns=columns)
+    table.insert(0, "feature", features.names)
+    return table
+
+
+def _save_features(features: FeatureSet, rankings: Rankings, folder: Path) -> None:
+    """Write the features that theta multiplies."""
     if features.codes is None:
         raw = pd.DataFrame(features.raw_matrix(), columns=list(features.names))
         table = pd.concat([candidate_ids(rankings), raw], axis=1)

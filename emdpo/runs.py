@@ -48,6 +48,12 @@ _TABLES = ("rows", "rankings", "users", "prompts", "candidates")
 RUN_FILES = ("responsibilities.csv", "trace.csv", *(f"data/{name}.parquet" for name in _TABLES))
 """What `load_fit` reads beside fit.json and the policies."""
 
+IS_PUBLICATION = (
+    "this is a publication of a run, which cannot be opened as one: the rankings (data/) and users' "
+    "ids are missing; take the run folder or its bundle"
+)
+"""What is said of `publication.publish`'s files where a run is expected."""
+
 AUDIT_FILES = ("audit.json", *TABLES, "report.html", CHOSEN)
 """What an audit of the run writes into its folder `audit`."""
 
@@ -123,6 +129,8 @@ def finished_summary(run: Path) -> dict[str, Any]:
     if not (run / "fit.json").exists():
         raise RunError(f"{run}: the run is not finished (it has no fit.json)")
     about = files.read_json(run / "fit.json")
+    if about.get("publication"):
+        raise RunError(f"{run}: {IS_PUBLICATION}")
     written = about.get("format")
     if not isinstance(written, int):
         raise RunError(f"{run}: damaged run folder (fit.json has no format number)")

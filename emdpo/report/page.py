@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING
 
 from plotly.offline import get_plotlyjs
 
-from emdpo.datasheet import datasheet
+from emdpo.datasheet import Chapter, fit_datasheet
 from emdpo.report.datasheet import datasheet_section
 from emdpo.report.figures import figure_html
 from emdpo.report.markup import paragraph
@@ -43,7 +43,13 @@ POLICY = (
 TITLE = "Who is served, and who is not?"
 
 
-def audit_page(audit: Audit, fit: Fit | None = None, *, texts: bool = True) -> str:
+def audit_page(
+    audit: Audit,
+    fit: Fit | None = None,
+    *,
+    texts: bool = True,
+    sheet: tuple[Chapter, ...] | None = None,
+) -> str:
     """Return the audit as one self-contained HTML page.
 
     Parameters
@@ -54,6 +60,8 @@ def audit_page(audit: Audit, fit: Fit | None = None, *, texts: bool = True) -> s
         rankings and the fit's settings.
     texts : bool
         Whether prompts and answers may be quoted.
+    sheet : datasheet, optional
+        Of the rankings; by default that of the fit's.
 
     Examples
     --------
@@ -63,7 +71,7 @@ def audit_page(audit: Audit, fit: Fit | None = None, *, texts: bool = True) -> s
     >>> page.startswith("<!doctype html>"), page.count("<h1>")
     (True, 1)
     """
-    body = "\n".join(_as_html(_sections(audit, fit, texts=texts)))
+    body = "\n".join(_as_html(_sections(audit, fit, sheet, texts=texts)))
     lead = paragraph(
         f"An audit by preference type (K = {audit.n_types}) and by group, from the rankings of "
         f"{audit.n_users:,} users over {audit.n_prompts:,} prompts.",
@@ -85,7 +93,9 @@ def audit_page(audit: Audit, fit: Fit | None = None, *, texts: bool = True) -> s
 NO_SCRIPT = "Figures need JavaScript; the table under each has the same numbers."
 
 
-def _sections(audit: Audit, fit: Fit | None, *, texts: bool) -> Iterator[Part]:
+def _sections(
+    audit: Audit, fit: Fit | None, sheet: tuple[Chapter, ...] | None, *, texts: bool
+) -> Iterator[Part]:
     yield from findings_section(audit)
     yield from rules_section(audit)
     yield from sampled_section(audit)
@@ -93,9 +103,7 @@ def _sections(audit: Audit, fit: Fit | None, *, texts: bool) -> Iterator[Part]:
     if fit is not None:
         yield from types_section(fit, texts=texts)
         yield from people_section(audit, fit)
-        yield from datasheet_section(
-            datasheet(fit.rankings, min_group=audit.config.min_group, sha256=fit.data_sha256)
-        )
+        yield from datasheet_section(sheet or fit_datasheet(fit, audit.config.min_group))
     yield from methods_section(audit, fit)
 
 
