@@ -47,7 +47,7 @@ def test_pooled_dpo_leaves_a_minority_of_15_percent_behind(audit):
     assert audit.prevalence[1] == pytest.approx(0.15, abs=0.03)
     assert audit.worst("share")["pooled"] == audit.regret["share"]["pooled"][1]
     assert audit.worst_to_mean("share")["pooled"] > 2
-    assert audit.worst("share")["pooled"] > 0.8
+    assert audit.worst("share")["pooled"] > 0.7
 
 
 @pytest.mark.parametrize("rule", ["mixture", "consensus"])
