@@ -10,6 +10,7 @@ import pandas as pd
 
 from emdpo.core.comparison import SURE
 from emdpo.core.findings import rule_label
+from emdpo.settings import ADAPTERS
 
 if TYPE_CHECKING:
     from emdpo.core.comparison import Split
@@ -36,11 +37,17 @@ def run_text(facts: RunFacts) -> str:
     weights = ", ".join(f"{weight:.0%}" for weight in facts.weights)
     size = "" if facts.n_parameters is None else f" with {facts.n_parameters:,} parameters"
     return (
-        f"{facts.n_types} type{'s' * (facts.n_types != 1)} ({weights}), {facts.policy} on "
-        f"{facts.features}, {facts.n_users:,} users, {facts.n_rankings:,} rankings; "
-        f"log-likelihood {facts.log_likelihood:,.2f}{size}, {facts.stop_reason}, "
+        f"{_count(facts.n_types, 'type')} ({weights}), {_policy(facts)}, "
+        f"{facts.n_users:,} users, {facts.n_rankings:,} rankings; log-likelihood "
+        f"{facts.log_likelihood:,.2f}{size}, {facts.stop_reason}, "
         f"{facts.n_reached_best} of {facts.n_starts} starts at this optimum"
     )
+
+
+def _policy(facts: RunFacts) -> str:
+    if facts.policy == ADAPTERS:
+        return f"{ADAPTERS} on a language model"
+    return f"log-linear policies on {facts.features}"
 
 
 def sentences(found: RunComparison) -> list[str]:

@@ -12,6 +12,7 @@ from emdpo.plots.auditing import (
     tradeoff_figure,
     tradeoff_table,
 )
+from emdpo.plots.comparing import movement_figure, regret_changes_figure
 from emdpo.plots.fitting import (
     data_figure,
     data_table,
@@ -44,8 +45,10 @@ __all__ = [
     "data_table",
     "group_regret_figure",
     "label_text",
+    "movement_figure",
     "posterior_figure",
     "regret_by_rule_figure",
+    "regret_changes_figure",
     "regret_matrix_figure",
     "rounds_figure",
     "selection_figure",

@@ -67,7 +67,8 @@ def _rule_look(rule: str) -> tuple[str, str]:
     return RULE_LOOKS.get(rule, (INK, "circle"))
 
 
-def _rule_marker(rule: str, size: int) -> dict[str, object]:
+def rule_marker(rule: str, size: int) -> dict[str, object]:
+    """Return marker settings of a rule."""
     colour, symbol = _rule_look(rule)
     line = {"color": OUTLINE, "width": 1}
     return {"color": colour, "symbol": symbol, "size": size, "line": line}
@@ -177,7 +178,7 @@ def _group_trace(
             "width": 3,
         },
         mode="markers",
-        marker=_rule_marker(rule, 11),
+        marker=rule_marker(rule, 11),
         name=rule_label(rule),
         customdata=ends,
         hovertemplate=f"{rule_label(rule)}: %{{x:{fmt}}} "
@@ -278,7 +279,7 @@ def tradeoff_figure(
             "<extra></extra>",
         )
     marks = [
-        (rule_label(rule), _rule_marker(rule, 15), mean, worst)
+        (rule_label(rule), rule_marker(rule, 15), mean, worst)
         for rule, mean, worst in zip(table["rule"], table["mean"], table["worst"], strict=True)
     ]
     if chosen is not None:

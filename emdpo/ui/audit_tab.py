@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
+from emdpo.ui import compare_part
 from emdpo.ui.audit_view import (
     findings_html,
     group_rows,
@@ -76,6 +77,7 @@ def build(place: Workplace, session: Session) -> None:
     note, demo = missing_part()
     with gr.Column(visible=False) as contents:
         tab = _lay_out()
+        compare_part.build(place, session)
     run_id = session.run_id
     shown = [note, demo, contents, tab.findings, *tab.controls, *tab.figures, *tab.drawn]
     made = session.milestone.change(partial(show, place), run_id, shown, **PRIVATE)

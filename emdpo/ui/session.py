@@ -75,10 +75,17 @@ def _kept_by_the_browser(name: str) -> gr.BrowserState:
 
 def remember(mine: Any, data_id: str, run_id: str, choice_id: str) -> dict[str, Any]:
     """Return what the browser should know from now on."""
-    runs = _ids(mine.get("runs") if isinstance(mine, dict) else None)
+    runs = with_run(mine, run_id)["runs"]
+    return {"data": data_id, "run": run_id, "choice": choice_id, "runs": runs}
+
+
+def with_run(mine: Any, run_id: str) -> dict[str, Any]:
+    """Return what the browser knows, this run among its runs."""
+    mine = mine if isinstance(mine, dict) else {}
+    runs = _ids(mine.get("runs"))
     if run_id and run_id not in runs:
         runs = [run_id, *runs][:RUNS_REMEMBERED]
-    return {"data": data_id, "run": run_id, "choice": choice_id, "runs": runs}
+    return {**mine, "runs": runs}
 
 
 def _ids(value: Any) -> list[str]:
