@@ -8,10 +8,11 @@ audit/evidence.csv how rankings that nobody fitted are predicted
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 import pandas as pd
 
 from emdpo import files
@@ -128,29 +129,69 @@ def evidence_table(evidence: Evidence) -> pd.DataFrame:
 
 
 def type_table(result: Audit) -> pd.DataFrame:
-    """Return one row per rule, type and kind of regret."""
-    rows = (
-        (rule, f"type_{k + 1}", result.prevalence[k], kind, float(values[k]))
-        for kind in KINDS
-        for rule, values in result.regret[kind].items()
-        for k in range(result.n_types)
-    )
-    return pd.DataFrame(rows, columns=["rule", "type", "weight", "kind", "regret"])
+    """Return one row per rule, type and kind of regret.
+
+    With its interval over prompts and, where types were found anew, over those draws.
+    """
+    nowhere = np.full((result.n_types, 2), np.nan)
+    rows = []
+    for kind in KINDS:
+        for rule, values in result.regret[kind].items():
+            ends = nowhere if result.regret_interval is None else result.regret_interval[kind][rule]
+            again = nowhere if result.refit is None else result.refit.regret[kind][rule]
+            for k in range(result.n_types):
+                about = (rule, f"type_{k + 1}", result.prevalence[k], kind, float(values[k]))
+                rows.append((*about, *ends[k], *again[k]))
+    columns = ["rule", "type", "weight", "kind", "regret", "low", "high", *REFITTED]
+    return _without_blank(pd.DataFrame(rows, columns=columns))
 
 
 def group_table(result: Audit) -> pd.DataFrame:
-    """Return one row per group, rule and kind of regret, with interval and n."""
+    """Return one row per group, rule and kind of regret, with its intervals and n.
+
+    `low` and `high` are of the figure alone, `simultaneous_*` hold for all groups of the attribute;
+    `above_rest` is what the group loses more than all other users, `p_value` of its test; refitted
+    ends stand where types were found anew.
+    """
     columns = ["attribute", "value", "n", "kind", "rule", "regret", "low", "high"]
-    return pd.DataFrame(_group_rows(result), columns=columns)
+    columns += ["simultaneous_low", "simultaneous_high"]
+    columns += ["above_rest", "above_rest_low", "above_rest_high", "p_value"]
+    columns += [*REFITTED, "refitted_above_rest_low", "refitted_above_rest_high"]
+    return _without_blank(pd.DataFrame(_group_rows(result), columns=columns))
+
+
+REFITTED = ("refitted_low", "refitted_high")
+"""Columns of the ends of an interval with types found anew."""
+
+
+def _without_blank(table: pd.DataFrame) -> pd.DataFrame:
+    """Return a table without the columns of refitted ends where nothing was refitted."""
+    refitted = [name for name in table.columns if name.startswith("refitted")]
+    blank = table[refitted].isna().to_numpy().all(axis=0)
+    return table.drop(columns=np.array(refitted)[blank])
 
 
 def _group_rows(result: Audit) -> Iterable[tuple[Any, ...]]:
+    nowhere = (np.nan, np.nan)
     for group in result.groups:
+        refit = None if result.refit is None else result.refit.group(group.attribute, group.value)
         for kind in KINDS:
             for rule in result.rules:
-                interval = group.interval[kind][rule]
                 about = (group.attribute, group.value, group.n, kind, rule)
-                yield (*about, group.regret[kind][rule], *interval)
+                own = (group.regret[kind][rule], *group.interval[kind][rule])
+                band = _at(group.simultaneous, kind, rule, nowhere)
+                above = _at(group.above_rest, kind, rule, np.nan)
+                ends = _at(group.above_rest_interval, kind, rule, nowhere)
+                p_value = _at(group.p_value, kind, rule, np.nan)
+                again, above_again = nowhere, nowhere
+                if refit is not None:
+                    again = refit.interval[kind][rule]
+                    above_again = refit.above_rest_interval[kind][rule]
+                yield (*about, *own, *band, above, *ends, p_value, *again, *above_again)
+
+
+def _at(table: Mapping[str, Mapping[str, Any]], kind: str, rule: str, missing: Any) -> Any:
+    return table[kind][rule] if kind in table else missing
 
 
 def matrix_table(result: Audit) -> pd.DataFrame:

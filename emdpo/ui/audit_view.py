@@ -12,6 +12,15 @@ from emdpo.ui.markup import line, listing, text
 
 if TYPE_CHECKING:
     from emdpo.core.audit import Audit
+    from emdpo.core.group_regret import GroupRegret
+
+KINDS = {
+    "Share of its own gain lost": "share",
+    "KL regret": "kl",
+    "Plain regret (the paper's)": "plain",
+    "How often its own answer wins": "preference",
+}
+"""Kinds of regret on the page, by the name that people read."""
 
 
 def findings_html(audit: Audit) -> str:
@@ -23,11 +32,15 @@ def findings_html(audit: Audit) -> str:
             "No groups to compare: the data have no column such as age or country with enough "
             "users in each group. Add a users file in 1 Data and fit again."
         )
+    if audit.cautions:
+        told = listing((text(caution) for caution in audit.cautions), "cautions")
+        body += f"<h4>Read with care</h4>{told}"
     caveat = f'<p class="caveat">{text(CAVEAT)}</p>'
     return f'<div class="report"><h3>What the audit found</h3>{body}{caveat}</div>'
 
 
-def _figure(value: float, kind: str) -> str:
+def figure_text(value: float, kind: str) -> str:
+    """Return a regret for people: percent or nats; a dash where it does not exist."""
     if value != value:  # noqa: PLR0124 - nan: there is no share where nothing was gained
         return "-"
     return f"{value:.1%}" if kind in ("share", "preference") else f"{value:.3f}"
@@ -38,30 +51,58 @@ def type_rows(audit: Audit, kind: str) -> pd.DataFrame:
     worst, mean = audit.worst(kind), audit.mean(kind)
     rows = []
     for rule in audit.rules:
-        values = [_figure(float(value), kind) for value in audit.regret[kind][rule]]
+        values = [figure_text(float(value), kind) for value in audit.regret[kind][rule]]
         rows.append(
-            [rule_label(rule), *values, _figure(worst[rule], kind), _figure(mean[rule], kind)]
+            [
+                rule_label(rule),
+                *values,
+                figure_text(worst[rule], kind),
+                figure_text(mean[rule], kind),
+            ]
         )
     types = [f"Type {k + 1} ({share:.0%})" for k, share in enumerate(audit.prevalence)]
     return pd.DataFrame(rows, columns=["rule", *types, "worst type", "mean"])
 
 
 def group_rows(audit: Audit, attribute: str | None, kind: str) -> pd.DataFrame:
-    """Return one row per group and rule: regret, interval and number of users."""
+    """Return one row per group and rule: regret, how it compares with the rest, and n."""
     rows = [
         [
             group.value,
             f"{group.n:,}",
             rule_label(rule),
-            _figure(group.regret[kind][rule], kind),
-            " to ".join(_figure(end, kind) for end in group.interval[kind][rule]),
+            figure_text(group.regret[kind][rule], kind),
+            _ends(group.interval[kind][rule], kind),
+            *_beside_the_rest(group, kind, rule),
+            *([] if audit.refit is None else [_found_anew(audit, group, kind, rule)]),
         ]
         for group in audit.groups
         if group.attribute == attribute
         for rule in audit.rules
     ]
-    level = f"{audit.config.confidence:.0%} interval"
-    return pd.DataFrame(rows, columns=["group", "users", "rule", "regret", level])
+    columns = ["group", "users", "rule", "regret", f"{audit.config.confidence:.0%} interval"]
+    columns += ["more than the rest", "p"]
+    columns += [] if audit.refit is None else ["interval, types found anew"]
+    return pd.DataFrame(rows, columns=columns)
+
+
+def _ends(interval: tuple[float, float], kind: str) -> str:
+    return " to ".join(figure_text(end, kind) for end in interval)
+
+
+def _beside_the_rest(group: GroupRegret, kind: str, rule: str) -> tuple[str, str]:
+    """Return how much more than all others a group loses, with its interval, and the p-value."""
+    if kind not in group.above_rest:
+        return "-", "-"
+    ends = _ends(group.above_rest_interval[kind][rule], kind)
+    p_value = group.p_value[kind][rule]
+    above = f"{figure_text(group.above_rest[kind][rule], kind)} ({ends})"
+    return above, "-" if p_value != p_value else f"{p_value:.3f}"  # noqa: PLR0124 - nan
+
+
+def _found_anew(audit: Audit, group: GroupRegret, kind: str, rule: str) -> str:
+    refit = None if audit.refit is None else audit.refit.group(group.attribute, group.value)
+    return "-" if refit is None else _ends(refit.interval[kind][rule], kind)
 
 
 def matrix_rows(audit: Audit) -> pd.DataFrame:
