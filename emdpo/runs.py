@@ -49,8 +49,8 @@ RUN_FILES = ("responsibilities.csv", "trace.csv", *(f"data/{name}.parquet" for n
 """What `load_fit` reads beside fit.json and the policies."""
 
 IS_PUBLICATION = (
-    "this is a publication of a run, which cannot be opened as one: the rankings (data/) and users' "
-    "ids are missing; take the run folder or its bundle"
+    "this is a publication of a run, which cannot be opened as one: the rankings (data/) and the "
+    "users' ids are missing; take the run folder or its bundle"
 )
 """What is said of `publication.publish`'s files where a run is expected."""
 
