@@ -62,7 +62,7 @@ def with_refits(
     if not (isinstance(policies, LogLinearPolicies) and isinstance(pooled, LogLinearPolicies)):
         raise EmdpoError("only log-linear policies are refitted: adapters would take days")
     settings = result.config
-    shown = [name for name in fit.rankings.attributes if name in _attributes(result)]
+    shown = list(result.attributes)
     fitted = Fitted(
         panel=fit.rankings,
         policies=policies,
@@ -87,11 +87,6 @@ def with_refits(
     if refits is None:
         return None
     return replace(result, refit=replace(refits, fit_sha256=fit_fingerprint(fit)))
-
-
-def _attributes(result: Audit) -> set[str]:
-    """Return the attributes audited, also those all of whose groups are hidden."""
-    return {group.attribute for group in (*result.groups, *result.suppressed)}
 
 
 def with_kept_refits(result: Audit, fit: Fit, run: str | Path) -> Audit:

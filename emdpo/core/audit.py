@@ -103,6 +103,8 @@ class Audit:
     """DPO inverse temperature of the scores audited, > 0."""
     policies: Mapping[str, NDArray[np.float64]] | None = None
     """By rule: (A,) probabilities of the candidates, in the order of the scores."""
+    attributes: tuple[str, ...] = ()
+    """By which people are grouped, in this order."""
     outside: tuple[str, ...] = ()
     """Rules that are policies of other origin, whose probabilities were given."""
     refit: RefitAudit | None = None
@@ -255,6 +257,7 @@ def audit_types(
         config=config,
         beta=beta,
         policies={name: rule.policy for name, rule in rules.items()},
+        attributes=tuple(map(str, attributes.columns)),
         outside=tuple(others or ()),
     )
 

@@ -93,12 +93,16 @@ def rule_label(rule: str) -> str:
 def worst_group(
     audit: Audit, rule: str, kind: str = "share", attribute: str | None = None
 ) -> WorstGroup | None:
-    """Return the known group with the largest regret under a rule, or None without groups."""
+    """Return the known group with the largest regret under a rule, or None without groups.
+
+    Of groups by one attribute, unless `attribute` names a pair.
+    """
+    asked = set(audit.attributes) if attribute is None else {attribute}
     groups = [
         group
         for group in audit.groups
         if group.known
-        and attribute in (None, group.attribute)
+        and group.attribute in asked
         and np.isfinite(group.regret[kind][rule])
     ]
     if not groups:

@@ -55,6 +55,7 @@ def audit_of(*groups, suppressed=(), matrix_low=1.0):
         groups=groups,
         suppressed=suppressed,
         config=AuditConfig(),
+        attributes=("age", "region"),
     )
 
 

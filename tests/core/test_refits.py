@@ -63,6 +63,14 @@ def test_every_rule_kind_and_group_has_an_interval(audit, refitted):
     assert names == {(group.attribute, group.value) for group in audit.groups}
 
 
+def test_attributes_keep_the_order_asked_for(fit):
+    table = fit.rankings.users.assign(third=["x", "y", "z"] * 20)
+    wider = replace(fit, rankings=replace(fit.rankings, users=table))
+    audit = emdpo.audit(wider, ["third", "half"], n_bootstrap=20)
+    refit = with_refits(audit, wider, 2, n_workers=1).refit
+    assert {each.attribute for each in refit.groups} == {"third", "half", "third \u00d7 half"}
+
+
 def test_the_same_seed_gives_the_same_with_any_number_of_workers(fit, audit):
     one, two = (with_refits(audit, fit, 4, n_workers=n) for n in (1, 2))
     assert one.refit.to_dict() == two.refit.to_dict()
