@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 
 from emdpo.core.aggregation import min_max_regret_mixture
 from emdpo.core.audit import AuditConfig, audit_types
-from emdpo.core.tradeoff import audit_trade_off, trade_off
+from emdpo.core.regret import kl_regret, log_normalise, log_policies
+from emdpo.core.tradeoff import audit_trade_off, kl_trade_off, trade_off
 
 seeds = st.integers(0, 2**32 - 1)
 
@@ -214,3 +215,79 @@ def test_a_type_without_users_gets_no_weight_and_bends_nothing():
     curve = audit_trade_off(audit, "plain")
     assert curve.weights.shape[1] == 3 and (curve.weights[:, 2] == 0).all()
     assert curve.worst[-1] == pytest.approx(audit.worst("plain")["mixture"], abs=1e-7)
+
+
+def symmetric_pair():
+    """Types (0.8, 0.2) and (0.2, 0.8) over two answers; policies are (q, 1 - q)."""
+    return np.log([[0.8, 0.2], [0.2, 0.8]]), np.array([0, 0])
+
+
+def test_the_kl_curve_of_two_types_and_two_answers():
+    """The least mean is at prod pi_k^w_k: with w = (3/4, 1/4), q / (1 - q) = 4^(3/4 - 1/4) = 2.
+
+    The least worst is at q = 1/2, and every q between is the only policy with so low a worst. So
+    the curve passes on or just above all of them, by at most the gap divided by the mean's share.
+    """
+    log_types, prompt = symmetric_pair()
+    curve = kl_trade_off(log_types, prompt, 1.0, np.array([0.75, 0.25]))
+    q = np.linspace(1 / 2, 2 / 3, 30)
+    policies = np.column_stack([q, 1 - q])
+    regret = kl_regret(log_types, policies, prompt, 1.0)  # (2, 30)
+    mean, worst = np.array([0.75, 0.25]) @ regret, regret.max(axis=0)
+    assert curve.mean[0] == pytest.approx(mean[-1]) and curve.worst[0] == pytest.approx(worst[-1])
+    assert curve.mean[-1] == pytest.approx(mean[0]) and curve.worst[-1] == pytest.approx(worst[0])
+    drawn = np.array([curve.least_mean(max(bound, curve.worst[-1])) for bound in worst])
+    assert (drawn >= mean - 1e-9).all() and (drawn <= mean + 0.04 * np.ptp(mean)).all()
+    assert curve.form == "consensus" and len(curve.worst) > 3
+
+
+@settings(max_examples=5, deadline=None)
+@given(seeds)
+def test_no_policy_lies_below_a_line_of_the_kl_curve_by_more_than_the_gap(seed):
+    """Policies of all kinds: mixtures, consensuses, and any others."""
+    rng = np.random.default_rng(seed)
+    prompt = np.repeat(np.arange(3), [2, 3, 4])
+    log_types = log_policies(rng.normal(scale=2.0, size=(3, 9)), prompt, 1.0)
+    prevalence = rng.dirichlet(np.ones(3))
+    curve = kl_trade_off(log_types, prompt, 0.5, prevalence)
+    weights = rng.dirichlet(np.full(3, 0.7), 150)
+    others = [
+        weights @ np.exp(log_types),
+        np.exp(log_normalise(weights @ log_types, prompt)),
+        np.exp(log_normalise(rng.normal(size=(50, 9)), prompt)),
+    ]
+    means, worsts = judged_by_kl(log_types, np.vstack(others), prompt, prevalence)
+    assert (np.diff(curve.worst) < 0).all() and (np.diff(curve.mean) > 0).all()
+    for i in range(len(curve.worst) - 1):
+        paid, gained = np.diff(curve.mean)[i], -np.diff(curve.worst)[i]
+        by = np.array([gained, paid]) / (paid + gained)
+        line = by @ (curve.mean[i], curve.worst[i])
+        assert (by[0] * means + by[1] * worsts >= line - curve.duality_gap - 1e-9).all()
+    assert curve.duality_gap <= 0.021 * min(np.ptp(curve.mean), np.ptp(curve.worst)) + 1e-6
+
+
+def judged_by_kl(log_types, policies, prompt, prevalence):
+    regret = kl_regret(log_types, policies, prompt, 0.5)
+    return prevalence @ regret, regret.max(axis=0)
+
+
+def test_the_exponents_along_the_kl_curve_reach_what_it_says():
+    """At its points exactly; between two of them the blend is no worse than the line."""
+    rng = np.random.default_rng(3)
+    prompt = np.repeat(np.arange(4), 3)
+    log_types = log_policies(rng.normal(size=(3, 12)), prompt, 1.0)
+    prevalence = np.array([0.7, 0.2, 0.1])
+    curve = kl_trade_off(log_types, prompt, 0.5, prevalence)
+    spread = curve.worst[0] - curve.worst[-1]
+    for position in np.linspace(0, 1, 11):
+        policy = np.exp(log_normalise(curve.at(position) @ log_types, prompt))
+        mean, worst = judged_by_kl(log_types, policy[None], prompt, prevalence)
+        bound = curve.worst[0] - position * spread
+        assert worst[0] <= bound + 0.03 * spread
+        assert mean[0] <= curve.least_mean(max(bound, curve.worst[-1])) + 0.03 * np.ptp(curve.mean)
+
+
+def test_types_that_are_alike_have_one_point():
+    log_types, prompt = symmetric_pair()
+    curve = kl_trade_off(log_types[[0, 0]], prompt, 1.0, np.array([0.5, 0.5]))
+    assert len(curve.worst) == 1 and curve.worst[0] == pytest.approx(0, abs=1e-12)
