@@ -22,7 +22,9 @@ from emdpo import plots
 from emdpo.core.composition import composition
 from emdpo.core.em import TraceRow
 from emdpo.core.tastes import StyleProfile, style_profile
+from emdpo.core.tradeoff import audit_trade_off
 from emdpo.plots.theme import LABEL_LIMIT, TYPE_SYMBOLS, text_on, type_symbol
+from emdpo.what_if import what_if
 
 BASIC = {"scatter", "bar", "heatmap", "scatterternary"}
 HOSTILE = r"$\href{javascript:alert(1)}{x}$ <b>`a`</b> <a href='javascript:x'>&lt;%{x}</a>"
@@ -56,6 +58,11 @@ ROUNDS = [
 """Of adapters: what `emdpo.adapters.rounds.facts_of` gives, as JSON."""
 
 
+def blend(fit, audit):
+    """What an even mixture does to everybody."""
+    return what_if(fit, audit).regret("mixture", np.full(3, 1 / 3))
+
+
 @pytest.fixture(scope="module")
 def figures(fit, audit, selection):
     """Every figure of the library, by name."""
@@ -78,6 +85,8 @@ def figures(fit, audit, selection):
         "groups": plots.group_regret_figure(audit, "age_band"),
         "matrix": plots.regret_matrix_figure(audit),
         "tradeoff": plots.tradeoff_figure(audit),
+        "trade-off with a choice": plots.tradeoff_figure(audit, "plain", chosen=(0.1, 0.2)),
+        "what if": plots.what_if_figure(audit, blend(fit, audit), "kl", "age_band"),
         "data": plots.data_figure(fit.rankings),
     }
 
@@ -303,6 +312,57 @@ def test_the_tradeoff_by_hand(audit):
     assert table["mean"].tolist() == pytest.approx([0.5, 0.45, 0.9])
     assert table["worst"].tolist() == pytest.approx([2.0, 0.9, 1.0])
     assert table["dominated"].tolist() == [True, False, True]
+
+
+def test_the_tradeoff_draws_the_curve_under_the_rules_and_the_choice_on_top(audit):
+    figure = plots.tradeoff_figure(audit, "share", chosen=(0.5, 0.7))
+    first, *rules, last = figure.data
+    assert first.name == "Best mixtures" and first.mode == "lines+markers"
+    curve = audit_trade_off(audit, "share")
+    np.testing.assert_allclose(first.x, curve.mean)
+    np.testing.assert_allclose(first.y, curve.worst)
+    assert len(rules) == len(audit.rules) and last.name == "Your weights"
+    assert (list(last.x), list(last.y)) == ([0.5], [0.7])
+    assert "Line: no mixture" in figure.layout.title.subtitle.text.replace("<br>", " ")
+    without = plots.tradeoff_figure(audit, "kl")
+    assert len(without.data) == len(audit.rules) and "Line:" not in str(without.layout.title)
+
+
+def test_the_kl_curve_says_that_it_is_over_all_policies(fit, audit):
+    curve = what_if(fit, audit).curve("kl")
+    figure = plots.tradeoff_figure(audit, "kl", curve)
+    assert figure.data[0].name == "Best policies of all"
+    for mark in figure.data[1:]:
+        bound = max(mark.y[0], curve.worst[-1])
+        assert mark.x[0] >= curve.least_mean(bound) - curve.duality_gap - 0.05 * np.ptp(curve.mean)
+
+
+def test_the_what_if_shows_types_and_groups_before_and_after(fit, audit):
+    found = blend(fit, audit)
+    figure = plots.what_if_figure(audit, found, "share", "region")
+    _, before, after = figure.data
+    regions = [g for g, group in enumerate(audit.groups) if group.attribute == "region"]
+    expected = [*found.types["share"], *found.groups["share"][regions]]
+    np.testing.assert_allclose(after.x, expected)
+    ends = [*found.type_interval["share"], *found.group_interval["share"][regions]]
+    np.testing.assert_allclose(after.customdata, ends)
+    np.testing.assert_allclose(before.x[:3], audit.regret["share"]["pooled"])
+    labels = figure.layout.yaxis.ticktext
+    assert labels[0] == f"Type 1 ({audit.prevalence[0]:.0%})" and len(labels) == 3 + len(regions)
+    assert "n = " in labels[3] and "n = 60" in figure.layout.title.subtitle.text
+
+
+def test_the_what_if_of_very_many_groups_shows_those_that_lose_most(fit, audit):
+    one = next(group for group in audit.groups if group.attribute == "region")
+    many = replace(audit, groups=tuple(replace(one, value=f"g{i}") for i in range(50)))
+    found = blend(fit, audit)
+    losses = np.arange(50.0)
+    found = replace(
+        found, groups={"kl": losses}, group_interval={"kl": np.column_stack([losses, losses])}
+    )
+    figure = plots.what_if_figure(many, found, "kl", "region")
+    assert len(figure.data[2].x) == 3 + 40 and min(figure.data[2].x[3:]) == 10.0
+    assert "40 of 50 groups" in figure.layout.title.subtitle.text.replace("<br>", " ")
 
 
 def test_types_without_users_are_in_no_figure_of_the_audit(audit, fit):

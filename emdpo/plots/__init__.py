@@ -9,8 +9,6 @@ from emdpo.plots.auditing import (
     group_regret_figure,
     regret_by_rule_figure,
     regret_matrix_figure,
-    tradeoff_figure,
-    tradeoff_table,
 )
 from emdpo.plots.comparing import movement_figure, regret_changes_figure
 from emdpo.plots.fitting import (
@@ -28,6 +26,7 @@ from emdpo.plots.theme import (
     type_name,
     type_symbol,
 )
+from emdpo.plots.tradeoff import tradeoff_figure, tradeoff_table
 from emdpo.plots.types import (
     composition_figure,
     composition_table,
@@ -35,6 +34,7 @@ from emdpo.plots.types import (
     style_figure,
     style_table,
 )
+from emdpo.plots.what_if import what_if_figure
 
 __all__ = [
     "DEFAULT_RULES",
@@ -61,4 +61,5 @@ __all__ = [
     "type_name",
     "type_symbol",
     "weights_figure",
+    "what_if_figure",
 ]

@@ -6,11 +6,9 @@ from collections.abc import Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 import plotly.graph_objects as go
 
 from emdpo.core.findings import rule_label
-from emdpo.core.tradeoff import audit_trade_off
 from emdpo.plots.theme import (
     GRID,
     INK,
@@ -27,7 +25,6 @@ from emdpo.plots.theme import (
 
 if TYPE_CHECKING:
     from emdpo.core.audit import Audit, GroupRegret
-    from emdpo.core.tradeoff import TradeOff
 
 RULE_LOOKS = {
     "pooled": ("#D81B60", "octagon"),
@@ -39,7 +36,7 @@ RULE_LOOKS = {
     "consensus": ("#7B61C9", "hexagram"),
     "distilled": ("#4F3F8F", "star"),
     "lottery": ("#C4793A", "triangle-right"),
-    "given": ("#D6492A", "diamond-wide"),
+    "given": ("#E8590C", "diamond-wide"),
 }
 """Colour and symbol of each rule, apart from those of the types."""
 
@@ -74,7 +71,7 @@ def rule_marker(rule: str, size: int) -> dict[str, object]:
     return {"color": colour, "symbol": symbol, "size": size, "line": line}
 
 
-def _rules_shown(audit: Audit) -> list[str]:
+def rules_shown(audit: Audit) -> list[str]:
     """Return the rules but the policies of types without users."""
     empty = {f"type-{k + 1}" for k in np.flatnonzero(~audit.occupied)}
     return [rule for rule in audit.rules if rule not in empty]
@@ -86,10 +83,10 @@ def regret_by_rule_figure(audit: Audit, kind: str = "share") -> go.Figure:
         "Which rule serves which type badly?",
         f"Each mark is a type (n = {audit.n_users:,} users in all); further right is worse: "
         f"{KIND_NOTES[kind]}. A short line: types fare alike.",
-        height=34 * len(_rules_shown(audit)) + 30,
+        height=34 * len(rules_shown(audit)) + 30,
         legend=int(audit.occupied.sum()),
     )
-    rules, held = _rules_shown(audit), np.flatnonzero(audit.occupied)
+    rules, held = rules_shown(audit), np.flatnonzero(audit.occupied)
     labels = [rule_label(rule) for rule in rules]
     table = np.stack([audit.regret[kind][rule] for rule in rules])  # (J, K)
     for label, row in zip(labels, table, strict=True):
@@ -218,87 +215,3 @@ def regret_matrix_figure(audit: Audit) -> go.Figure:
     figure.update_yaxes(autorange="reversed", showgrid=False)
     figure.update_xaxes(showgrid=False)
     return figure
-
-
-def tradeoff_table(audit: Audit, kind: str = "share") -> pd.DataFrame:
-    """Return mean and worst regret of each rule, and whether another rule beats it on both."""
-    mean, worst = audit.mean(kind), audit.worst(kind)
-    rules = _rules_shown(audit)
-    means = np.array([mean[rule] for rule in rules])
-    worsts = np.array([worst[rule] for rule in rules])
-    no_worse = (means <= means[:, None]) & (worsts <= worsts[:, None])
-    better = (means < means[:, None]) | (worsts < worsts[:, None])
-    return pd.DataFrame(
-        {
-            "rule": rules,
-            "mean": means,
-            "worst": worsts,
-            "dominated": (no_worse & better).any(axis=1),
-        }
-    )
-
-
-def tradeoff_figure(
-    audit: Audit,
-    kind: str = "share",
-    curve: TradeOff | None = None,
-    chosen: tuple[float, float] | None = None,
-) -> go.Figure:
-    """Return mean against worst regret, one mark a rule, and the best that mixtures can do.
-
-    Parameters
-    ----------
-    audit : Audit
-    kind : str
-        Of regret.
-    curve : TradeOff, optional
-        The least mean for each bound on the worst; by default that of `audit_trade_off`.
-    chosen : (mean, worst), optional
-        Of another policy, which stands out.
-    """
-    table = tradeoff_table(audit, kind)
-    curve = curve or audit_trade_off(audit, kind)
-    line = "" if curve is None else " Line: no mixture of the types' policies lies below it."
-    figure = question_figure(
-        "What does protecting the worst-off cost?",
-        f"Further down: the worst-served type loses less; further left: less is lost on average "
-        f"over users (n = {audit.n_users:,}). {KIND_NOTES[kind].capitalize()}.{line}",
-        height=320,
-        legend=len(table) + (curve is not None) + (chosen is not None),
-    )
-    _, fmt = KIND_AXES[kind]
-    if curve is not None:
-        figure.add_scatter(
-            x=curve.mean,
-            y=curve.worst,
-            mode="lines+markers",
-            line={"color": INK, "width": 3},
-            marker={"color": INK, "size": 5},
-            name="Best mixtures",
-            hovertemplate=f"best mixtures<br>mean %{{x:{fmt}}}<br>worst %{{y:{fmt}}}"
-            "<extra></extra>",
-        )
-    marks = [
-        (rule_label(rule), rule_marker(rule, 15), mean, worst)
-        for rule, mean, worst in zip(table["rule"], table["mean"], table["worst"], strict=True)
-    ]
-    if chosen is not None:
-        marks.append(("Your weights", _chosen_marker(), *chosen))
-    for name, marker, mean, worst in marks:
-        figure.add_scatter(
-            x=[mean],
-            y=[worst],
-            mode="markers",
-            marker=marker,
-            name=name,
-            hovertemplate=f"{name}<br>mean %{{x:{fmt}}}<br>worst %{{y:{fmt}}}<extra></extra>",
-        )
-    figure.update_xaxes(title_text="mean over users", tickformat=fmt)
-    figure.update_yaxes(title_text="worst-served type", tickformat=fmt)
-    return figure
-
-
-def _chosen_marker() -> dict[str, object]:
-    """Return the mark of what a visitor is choosing: a ring that hides nothing under it."""
-    colour = RULE_LOOKS["given"][0]
-    return {"color": colour, "symbol": "circle-open", "size": 24, "line": {"width": 4}}

@@ -9,8 +9,10 @@ from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
-from emdpo.ui import compare_part
+from emdpo.core.rules import GIVEN
+from emdpo.ui import compare_part, what_if_tab
 from emdpo.ui.audit_view import (
+    KINDS,
     findings_html,
     group_rows,
     matrix_rows,
@@ -35,12 +37,6 @@ if TYPE_CHECKING:
 
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 
-KINDS = {
-    "Share of its own gain lost": "share",
-    "KL regret": "kl",
-    "Plain regret (the paper's)": "plain",
-    "How often its own answer wins": "preference",
-}
 DEFAULT_RULES = ("pooled", "consensus")
 
 
@@ -77,6 +73,7 @@ def build(place: Workplace, session: Session) -> None:
     note, demo = missing_part()
     with gr.Column(visible=False) as contents:
         tab = _lay_out()
+        what_if = what_if_tab.build()
         compare_part.build(place, session)
     run_id = session.run_id
     shown = [note, demo, contents, tab.findings, *tab.controls, *tab.figures, *tab.drawn]
@@ -85,6 +82,16 @@ def build(place: Workplace, session: Session) -> None:
         partial(offer_downloads, place), run_id, tab.downloads, show_progress="hidden", **PRIVATE
     )
     chosen = [run_id, *tab.controls]
+    renewed = session.chosen.change(
+        partial(show_chosen, place),
+        chosen,
+        [note, tab.findings, tab.rules, *tab.figures],
+        **PRIVATE,
+    )
+    renewed.then(
+        partial(offer_downloads, place), run_id, tab.downloads, show_progress="hidden", **PRIVATE
+    )
+    what_if_tab.connect(place, session, what_if, [tab.kind, tab.attribute], made, renewed)
     changes = [control.input for control in tab.controls]
     gr.on(changes, partial(show_choice, place), chosen, [note, *tab.figures], **PRIVATE)
     started = [session.data_id, run_id, note]
@@ -200,6 +207,23 @@ def show_choice(
         return [note_html(one_line(error), "error"), *[gr.skip()] * 7]
 
 
+def show_chosen(
+    place: Workplace, run_id: str, attribute: str | None, kind: str, rules: list[str]
+) -> list[Any]:
+    """Return the audit that has the policy saved just now, for the same choices."""
+    from emdpo.core.findings import rule_label
+
+    try:
+        audit = place.audit(run_id)
+    except Exception as error:  # noqa: BLE001 - shown as one line
+        return [note_html(one_line(error), "error"), *[gr.skip()] * 9]
+    rules = [rule for rule in audit.rules if rule in [*rules, GIVEN]]
+    choices = [(rule_label(rule), rule) for rule in audit.rules]
+    offered = gr.CheckboxGroup(choices=choices, value=rules)
+    note, *figures = show_choice(place, run_id, attribute, kind, rules)
+    return [note, findings_html(audit), offered, *figures]
+
+
 def _figures(audit: Audit, attribute: str | None, kind: str, rules: list[str]) -> list[Any]:
     from emdpo import plots
 
@@ -223,7 +247,8 @@ def offer_downloads(place: Workplace, run_id: str) -> list[gr.DownloadButton]:
     if missing(place, run_id):
         return [gr.DownloadButton(interactive=False)] * 3
     try:
-        paths = place.derived(run_id, "downloads", lambda fit: write_downloads(place, run_id))
+        made = ("downloads", place.chosen_version(run_id))
+        paths = place.derived(run_id, made, lambda fit: write_downloads(place, run_id))
     except Exception as error:  # noqa: BLE001 - logged; the page works without downloads
         one_line(error)
         return [gr.DownloadButton(interactive=False)] * 3
