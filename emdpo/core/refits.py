@@ -24,7 +24,7 @@ from emdpo.core.errors import EmdpoError, RunError
 from emdpo.core.json_values import plain
 from emdpo.core.judging import judge
 from emdpo.core.loglinear import untrained
-from emdpo.core.mixture import occupied_types, relabelled
+from emdpo.core.mixture import SAME_OPTIMUM, occupied_types, relabelled
 from emdpo.core.rules import MIXTURE
 from emdpo.core.starts import starting_responsibilities
 from emdpo.core.workers import results, usable_cores
@@ -270,7 +270,7 @@ def refitted(
         l2, features = fitted.policies.l2, fitted.policies.features
         start = starting_responsibilities(panel, features, n_types, 0, rng, l2=l2)
         fresh = run_em(untrained(features, n_types, l2), panel, start, config).state
-        if fresh.objective > state.objective:
+        if fresh.objective > state.objective + SAME_OPTIMUM:
             state, is_fresh = fresh, True
     shared = before.T @ np.exp(state.log_resp)  # (K, K) users in common
     return relabelled(state, linear_sum_assignment(shared, maximize=True)[1]), is_fresh
