@@ -15,23 +15,37 @@ from emdpo.core.errors import RunError
 _OPTIONS = {"n_types": "types", "max_iter": "max-iter", "base_model": "base-model"}
 """Settings whose command line option is not their name."""
 
-_PROGRAMS = {"selection": "emdpo.jobs.selection", "estimate": "emdpo.jobs.estimation"}
+_PROGRAMS = {
+    "selection": "emdpo.jobs.selection",
+    "estimate": "emdpo.jobs.estimation",
+    "evidence": "emdpo.jobs.evidence",
+}
 """What runs the kinds of job that are no fit."""
 
 
 def child_command(folder: Path) -> list[str]:
-    """Return the command line of a job, from its job.json and its copies of the input files."""
+    """Return the command line of a job, from its job.json and its copies of the input files.
+
+    A job about another run names it, and has no copies.
+    """
     about = files.read_json(folder / "job" / "job.json")
-    rankings = next((folder / "job").glob("rankings.*"))
-    users = next((folder / "job").glob("users.*"), None)
+    config = dict(about["config"])
+    run = config.pop("run", None)
+    source = input_file(folder, "rankings") if run is None else folder.parent / run
+    users = input_file(folder, "users")
     command = [sys.executable, "-m"]
     if about["kind"] == "fit":  # --resume also begins what was never begun
-        command += ["emdpo", "fit", str(rankings), "--resume"]
+        command += ["emdpo", "fit", str(source), "--resume"]
     else:
-        command += [_PROGRAMS[about["kind"]], str(rankings)]
+        command += [_PROGRAMS[about["kind"]], str(source)]
     command += ["--out", str(folder)]
     command += [] if users is None else ["--users", str(users)]
-    return command + _options(about["config"])
+    return command + _options(config)
+
+
+def input_file(folder: Path, role: str) -> Path | None:
+    """Return a job's copy of an input file, `rankings` or `users`; None where it has none."""
+    return next((folder / "job").glob(f"{role}.*"), None)
 
 
 def _options(config: dict[str, Any]) -> list[str]:

@@ -22,7 +22,15 @@ from emdpo.jobs.progress import Progress
 from emdpo.resuming import STOP
 
 FIT, SELECTION, ESTIMATE, UPLOAD = "fit", "selection", "estimate", "upload"
-"""Kinds of job; an upload is a finished run that came as a bundle."""
+EVIDENCE = "evidence"
+"""Kinds of job; an upload is a finished run that came as a bundle, and evidence is about a run."""
+
+_RESULTS = {
+    SELECTION: "selection.json",
+    ESTIMATE: "estimate.json",
+    EVIDENCE: "evidence.json",
+}
+"""What each kind of job writes last; the others fit.json."""
 
 _ID = re.compile(r"[A-Za-z0-9_-]{22}")
 
@@ -49,7 +57,7 @@ class JobStatus:
 
     job_id: str
     kind: str
-    """fit, selection, estimate or upload."""
+    """fit, selection, estimate, evidence or upload."""
     name: str
     """Of the data."""
     config: dict[str, Any]
@@ -103,7 +111,7 @@ def write_end(folder: Path, exit_code: int | None, *, stopped: bool) -> None:
 
 
 def result_of(home: Path, job_id: str) -> Path:
-    """Return fit.json (selection.json, estimate.json) of a job; RunError where it has none."""
+    """Return the file that a job writes last, fit.json of a fit; RunError where it has none."""
     folder = folder_of(home, job_id)
     if is_alive(folder):
         raise RunError("this run has not ended yet")
@@ -116,7 +124,7 @@ def result_of(home: Path, job_id: str) -> Path:
 
 def result_file(folder: Path, kind: str) -> Path | None:
     """Return the file that a job of this kind writes last, None where it is not there."""
-    path = folder / {SELECTION: "selection.json", ESTIMATE: "estimate.json"}.get(kind, "fit.json")
+    path = folder / _RESULTS.get(kind, "fit.json")
     return path if path.exists() else None
 
 

@@ -21,6 +21,7 @@ from emdpo.core.errors import EmdpoError, RunError
 from emdpo.jobs.children import is_alive, spawn
 from emdpo.jobs.folder import (
     ESTIMATE,
+    EVIDENCE,
     FIT,
     SELECTION,
     UPLOAD,
@@ -38,6 +39,9 @@ from emdpo.resuming import PROGRESS, STOP
 
 if TYPE_CHECKING:
     from emdpo.fitting import FitConfig
+
+TESTED = "tested.json"
+"""Beside a run's job.json: the job that tests it, or did."""
 
 _POLL_SECONDS = 0.25
 _GRACE_SECONDS = 10.0
@@ -81,15 +85,39 @@ class Jobs:
 
     def start_fit(self, data: JobInput, config: FitConfig, *, force: bool = False) -> str:
         """Queue a fit and return its id; EmdpoError where too many wait."""
-        return self._start(FIT, data, {**config.to_dict(), "force": force})
+        return self._start(FIT, data.name, {**config.to_dict(), "force": force}, data)
 
     def start_selection(self, data: JobInput, **settings: Any) -> str:
         """Queue a choice of the number of types and return its id; options of `selection`."""
-        return self._start(SELECTION, data, settings)
+        return self._start(SELECTION, data.name, settings, data)
 
     def start_estimate(self, data: JobInput, config: FitConfig) -> str:
         """Queue an estimate of what a fit of adapters will take, and return its id."""
-        return self._start(ESTIMATE, data, config.to_dict())
+        return self._start(ESTIMATE, data.name, config.to_dict(), data)
+
+    def start_evidence(self, run_id: str, by: str) -> str:
+        """Queue a test of a finished run on rankings that nobody fitted, and return its id.
+
+        Of the one that is under way already, if so: a run's audit has room for one.
+        """
+        run = folder_of(self.home, run_id)
+        with self._lock:
+            if not self.status(run_id).has_result:
+                raise RunError("this run has no result yet")
+            active = self.evidence_of(run_id)
+            if active is None:
+                name = files.read_json(run / "job" / "job.json")["name"]
+                active = self._start(EVIDENCE, name, {"run": run_id, "by": by})
+                files.write_json(run / "job" / TESTED, {"job": active})
+        return active
+
+    def evidence_of(self, run_id: str) -> str | None:
+        """Return the job that tests this run now; None where there is none."""
+        try:
+            job = files.read_json(folder_of(self.home, run_id) / "job" / TESTED)["job"]
+            return job if self.status(job).state.is_active else None
+        except (KeyError, RunError):
+            return None
 
     def add_upload(self, folder: Path, name: str, config: dict[str, Any]) -> str:
         """Take in (move) a finished run folder and return its id."""
@@ -163,17 +191,19 @@ class Jobs:
         for watcher in watchers:
             watcher.join(_GRACE_SECONDS)
 
-    def _start(self, kind: str, data: JobInput, settings: dict[str, Any]) -> str:
+    def _start(
+        self, kind: str, name: str, settings: dict[str, Any], data: JobInput | None = None
+    ) -> str:
         with self._lock:
             self._check_room()
             job_id = new_id()
             folder = self.home / job_id
             (folder / "job").mkdir(parents=True)
-            for role, source in (("rankings", data.rankings), ("users", data.users)):
+            given = {} if data is None else {"rankings": data.rankings, "users": data.users}
+            for role, source in given.items():
                 if source is not None:
-                    name = f"{role}{source.suffix.lower()}"
-                    shutil.copyfile(source, folder / "job" / name)
-            write_about(folder, kind, data.name, settings)
+                    shutil.copyfile(source, folder / "job" / f"{role}{source.suffix.lower()}")
+            write_about(folder, kind, name, settings)
             self._enqueue(job_id)
         return job_id
 

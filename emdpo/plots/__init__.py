@@ -11,6 +11,11 @@ from emdpo.plots.auditing import (
     regret_matrix_figure,
 )
 from emdpo.plots.comparing import movement_figure, regret_changes_figure
+from emdpo.plots.evidence import (
+    posterior_reliability_figure,
+    prediction_figure,
+    reliability_figure,
+)
 from emdpo.plots.fitting import (
     data_figure,
     data_table,
@@ -47,9 +52,12 @@ __all__ = [
     "label_text",
     "movement_figure",
     "posterior_figure",
+    "posterior_reliability_figure",
+    "prediction_figure",
     "regret_by_rule_figure",
     "regret_changes_figure",
     "regret_matrix_figure",
+    "reliability_figure",
     "rounds_figure",
     "selection_figure",
     "style_figure",

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from emdpo.core.rules import GIVEN
-from emdpo.ui import compare_part, what_if_tab
+from emdpo.ui import compare_part, evidence_part, what_if_tab
 from emdpo.ui.audit_view import (
     KINDS,
     findings_html,
@@ -74,6 +74,7 @@ def build(place: Workplace, session: Session) -> None:
     with gr.Column(visible=False) as contents:
         tab = _lay_out()
         what_if = what_if_tab.build()
+        tested = evidence_part.build(place, session)
         compare_part.build(place, session)
     run_id = session.run_id
     shown = [note, demo, contents, tab.findings, *tab.controls, *tab.figures, *tab.drawn]
@@ -89,6 +90,9 @@ def build(place: Workplace, session: Session) -> None:
         **PRIVATE,
     )
     renewed.then(
+        partial(offer_downloads, place), run_id, tab.downloads, show_progress="hidden", **PRIVATE
+    )
+    tested.job_id.change(
         partial(offer_downloads, place), run_id, tab.downloads, show_progress="hidden", **PRIVATE
     )
     what_if_tab.connect(place, session, what_if, [tab.kind, tab.attribute], made, renewed)
@@ -247,7 +251,7 @@ def offer_downloads(place: Workplace, run_id: str) -> list[gr.DownloadButton]:
     if missing(place, run_id):
         return [gr.DownloadButton(interactive=False)] * 3
     try:
-        made = ("downloads", place.chosen_version(run_id))
+        made = ("downloads", place.chosen_version(run_id), place.tested_version(run_id))
         paths = place.derived(run_id, made, lambda fit: write_downloads(place, run_id))
     except Exception as error:  # noqa: BLE001 - logged; the page works without downloads
         one_line(error)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from emdpo.jobs import JobState
-from emdpo.jobs.folder import ESTIMATE, SELECTION
+from emdpo.jobs.folder import ESTIMATE, EVIDENCE, SELECTION
 from emdpo.jobs.progress import rounds_done
 from emdpo.settings import flat_settings
 from emdpo.telling import duration, empty_types_text, estimate_text, shortfalls
@@ -136,7 +136,7 @@ def _bar(status: JobStatus) -> str:
     if not status.state.is_active or status.kind == ESTIMATE:
         return ""
     progress = status.progress
-    if status.kind == SELECTION:
+    if status.kind in (SELECTION, EVIDENCE):
         done, steps = progress.steps or (0, 1)
     elif progress.training:
         done, steps = rounds_done(progress.training), status.config["adapters"]["rounds"]

@@ -123,6 +123,11 @@ class Workplace:
         path = folder_of(self.home, run_id) / "audit" / CHOSEN
         return str(path.stat().st_mtime_ns) if path.exists() else ""
 
+    def tested_version(self, run_id: str) -> str:
+        """Return a text that changes whenever the run has other evidence."""
+        path = folder_of(self.home, run_id) / "audit" / "evidence.csv"
+        return str(path.stat().st_mtime_ns) if path.exists() else ""
+
     def choose(self, run_id: str, chosen: Chosen) -> str:
         """Save a policy for a run, and return the run's id.
 
@@ -149,13 +154,16 @@ class Workplace:
     def audit(self, run_id: str) -> Audit:
         """Return the audit of a run by every attribute, also written into its folder.
 
-        With the answers that `emdpo audit --sampled` drew, and the policy that was saved, also
-        while this page was open.
+        With the answers that `emdpo audit --sampled` drew, the evidence on held-out rankings, and
+        the policy that was saved, also while this page was open.
         """
         from emdpo.audit_files import save_audit
-        from emdpo.auditing import audit, with_kept_sampled
+        from emdpo.auditing import audit, with_kept_evidence, with_kept_sampled
 
         folder = folder_of(self.home, run_id)
+
+        def kept(result: Audit, fit: Fit) -> Audit:
+            return with_kept_evidence(with_kept_sampled(result, folder), fit, folder)
 
         def make(fit: Fit) -> Audit:
             try:
@@ -163,11 +171,11 @@ class Workplace:
             except RunError as error:
                 raise RunError(str(error).replace(f"{folder}", "this run")) from None
             result = audit(fit, **given)
-            save_audit(with_kept_sampled(result, folder), folder, fit=fit)
+            save_audit(kept(result, fit), folder, fit=fit)
             return result
 
         what = ("audit", self.chosen_version(run_id))
-        return with_kept_sampled(self.derived(run_id, what, make), folder)
+        return kept(self.derived(run_id, what, make), self.fit(run_id))
 
     def cast(self, run_id: str) -> Cast:
         """Return who can answer for a run; RunError where nobody can.

@@ -1,0 +1,123 @@
+"""The part on rankings that nobody fitted: a job is started, watched, found again, and shown."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from dataclasses import replace
+
+import pytest
+from panels import planted
+
+pytest.importorskip("gradio")
+
+import emdpo
+from emdpo.core.errors import RunError
+from emdpo.jobs import JobState, folder_of
+from emdpo.jobs.evidence import main
+from emdpo.ui import audit_tab
+from emdpo.ui import evidence_events as events
+from emdpo.ui.workplace import Workplace
+
+
+@pytest.fixture
+def place(tmp_path):
+    place = Workplace(tmp_path / "home")
+    yield place
+    place.close()
+
+
+@pytest.fixture(scope="module")
+def fit():
+    return emdpo.fit(planted(n_users=36, answers=3), 2, features="columns", restarts=1)
+
+
+@pytest.fixture
+def run_id(place, fit, tmp_path):
+    return place.jobs.add_upload(fit.save(tmp_path / "run"), "run", fit.config.to_dict())
+
+
+def test_before_a_test_the_part_says_what_to_do(place, run_id):
+    job_id, clock, note, start, stop = events.attach(place, run_id)
+    assert (job_id, clock.active, start.interactive, stop.interactive) == ("", False, True, False)
+    assert events.NOT_TESTED in note
+    way, contents, *_ = events.show(place, run_id)
+    assert way.value == "Rankings"
+    assert not contents.visible
+
+
+def test_a_test_runs_as_a_job_and_its_evidence_is_shown_and_kept(place, run_id, wait_for):
+    before = place.audit(run_id)
+    job_id, clock, _, start, stop = events.start(place, run_id, "Users")
+    assert clock.active and stop.interactive and not start.interactive
+    assert events.attach(place, run_id)[0] in (job_id, "")
+    status = wait_for(place, job_id)
+    assert (status.state, status.kind) == (JobState.DONE, "evidence"), status.message
+    assert status.progress.steps == (5, 5)
+    over, clock, note, start, _ = events.watch(place, run_id, job_id)
+    assert (over, clock.active, start.interactive) == ("", False, True)
+    assert "36 users that nobody fitted: whole users" in note
+    _, contents, words, attribute, _, figure, *_, table, groups = events.show(place, run_id)
+    assert contents.visible and attribute.value == "age"
+    assert "predict rankings" in words
+    assert figure.layout.title.text.startswith("<b>Who is predicted well")
+    assert len(table) == len(place.audit(run_id).evidence.policies)
+    assert set(groups["group"]) == {"old", "older", "young"}
+    assert before.evidence is None
+    told = json.loads((folder_of(place.home, run_id) / "audit" / "audit.json").read_text())
+    assert told["evidence"] == place.audit(run_id).evidence.to_dict()
+    *_, tables = audit_tab.write_downloads(place, run_id)
+    with zipfile.ZipFile(tables) as archive:
+        assert "evidence.csv" in archive.namelist()
+    figure, rows = events.show_choice(place, run_id, None, "Top choice right")
+    assert figure.layout.xaxis.title.text == "top choice right"
+    assert rows.empty
+
+
+def test_one_test_of_a_run_at_a_time(place, run_id):
+    first = events.start(place, run_id, "Rankings")[0]
+    again = events.start(place, run_id, "Users")[0]
+    assert again == first
+    assert events.attach(place, run_id)[0] == first
+
+
+def test_a_stopped_test_says_so_and_may_be_begun_again(place, run_id, wait_for):
+    job_id = events.start(place, run_id, "Rankings")[0]
+    assert "Stopping" in events.stop(place, job_id)
+    assert wait_for(place, job_id).state is JobState.STOPPED
+    _, _, note, start, _ = events.watch(place, run_id, job_id)
+    assert "Stopped" in note and start.interactive
+    assert events.start(place, run_id, "Rankings")[0] != job_id
+
+
+def test_one_ranking_a_user_is_held_out_by_candidates(place, tmp_path):
+    fit = emdpo.fit(planted(n_users=20, answers=1), 1, features="columns")
+    run_id = place.jobs.add_upload(fit.save(tmp_path / "one"), "run", fit.config.to_dict())
+    assert events.show(place, run_id)[0].value == "Candidates"
+
+
+def test_adapters_are_tested_on_what_the_file_held_out(fit):
+    assert events._ways(replace(fit, adapters={})).choices == [
+        ("What the file held out", "What the file held out")
+    ]
+
+
+def test_a_run_that_came_without_its_file_says_how_else(place, run_id, wait_for):
+    job_id = events.start(place, run_id, "What the file held out")[0]
+    status = wait_for(place, job_id)
+    assert status.state is JobState.FAILED
+    assert "--rankings FILE" in events.watch(place, run_id, job_id)[2]
+
+
+def test_no_run_no_test(place):
+    assert "No fitted run yet" in events.start(place, "", "Rankings")[2]
+    assert events.attach(place, "")[3].interactive is False
+    assert not events.show(place, "")[1].visible
+    with pytest.raises(RunError):
+        place.jobs.start_evidence("nonsense", "ranking")
+
+
+def test_the_child_refuses_what_is_no_run_in_one_line(tmp_path, capsys):
+    assert main([str(tmp_path / "nowhere"), "--by", "user", "--out", str(tmp_path)]) == 2
+    assert capsys.readouterr().err.startswith("error: ")
+    assert '"failed"' in (tmp_path / "progress.jsonl").read_text()
