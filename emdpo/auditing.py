@@ -20,6 +20,7 @@ from emdpo.core.sampled_regret import SampledRegret, SamplingPlan
 from emdpo.core.tested import Evidence
 from emdpo.fitting import Fit, fit_fingerprint
 from emdpo.outside import outside_policies
+from emdpo.refitting import with_kept_refits
 from emdpo.settings import WRITES_NOTHING
 
 if TYPE_CHECKING:
@@ -198,3 +199,9 @@ def with_kept_evidence(result: Audit, fit: Fit, run: str | Path) -> Audit:
     if evidence.config.min_group < result.config.min_group:
         return result
     return replace(result, evidence=evidence)
+
+
+def with_kept(result: Audit, fit: Fit, run: str | Path) -> Audit:
+    """Return an audit with all that takes long and that the run's last audit holds."""
+    refitted = with_kept_refits(result, fit, run)
+    return with_kept_evidence(with_kept_sampled(refitted, run), fit, run)

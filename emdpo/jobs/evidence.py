@@ -13,7 +13,7 @@ from pathlib import Path
 
 from emdpo import files
 from emdpo.audit_files import save_audit
-from emdpo.auditing import audit, with_kept_sampled
+from emdpo.auditing import audit, with_kept
 from emdpo.chosen import chosen_settings
 from emdpo.core.errors import EmdpoError
 from emdpo.core.rankings import Rankings
@@ -21,7 +21,6 @@ from emdpo.core.readers import load
 from emdpo.core.tested import SPLIT, WAYS, EvidenceConfig
 from emdpo.jobs.children import input_file
 from emdpo.predicting import evidence
-from emdpo.refitting import with_kept_refits
 from emdpo.resuming import PROGRESS, ProgressLog
 from emdpo.runs import load_fit
 
@@ -56,8 +55,7 @@ def _test(options: argparse.Namespace, log: ProgressLog) -> None:
         rankings=_given_rankings(run) if options.by == SPLIT else None,
         progress=lambda done, steps: log.write("step", done=done, steps=steps),
     )
-    result = audit(fit, **chosen_settings(run, fit.n_types))
-    result = with_kept_refits(with_kept_sampled(result, run), fit, run)
+    result = with_kept(audit(fit, **chosen_settings(run, fit.n_types)), fit, run)
     save_audit(replace(result, evidence=tested), run, fit=fit)
     files.write_json(options.out / RESULT, tested.to_dict())
     log.write("finished", by=options.by)

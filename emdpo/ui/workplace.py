@@ -154,16 +154,13 @@ class Workplace:
     def audit(self, run_id: str) -> Audit:
         """Return the audit of a run by every attribute, also written into its folder.
 
-        With the answers that `emdpo audit --sampled` drew, the evidence on held-out rankings, and
+        With what takes long and was computed before or since, as by `emdpo audit --sampled`, and
         the policy that was saved, also while this page was open.
         """
         from emdpo.audit_files import save_audit
-        from emdpo.auditing import audit, with_kept_evidence, with_kept_sampled
+        from emdpo.auditing import audit, with_kept
 
         folder = folder_of(self.home, run_id)
-
-        def kept(result: Audit, fit: Fit) -> Audit:
-            return with_kept_evidence(with_kept_sampled(result, folder), fit, folder)
 
         def make(fit: Fit) -> Audit:
             try:
@@ -171,11 +168,14 @@ class Workplace:
             except RunError as error:
                 raise RunError(str(error).replace(f"{folder}", "this run")) from None
             result = audit(fit, **given)
-            save_audit(kept(result, fit), folder, fit=fit)
+            save_audit(with_kept(result, fit, folder), folder, fit=fit)
             return result
 
         what = ("audit", self.chosen_version(run_id))
-        return kept(self.derived(run_id, what, make), self.fit(run_id))
+        result = self.derived(run_id, what, make)
+        written = (folder / "audit" / "audit.json").stat().st_mtime_ns
+        key = (run_id, self.version(run_id), *what, written)
+        return self._results.get(key, lambda: with_kept(result, self.fit(run_id), folder))
 
     def cast(self, run_id: str) -> Cast:
         """Return who can answer for a run; RunError where nobody can.

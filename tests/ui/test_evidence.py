@@ -12,9 +12,11 @@ from panels import planted
 pytest.importorskip("gradio")
 
 import emdpo
+from emdpo.audit_files import save_audit
 from emdpo.core.errors import RunError
 from emdpo.jobs import JobState, folder_of
 from emdpo.jobs.evidence import main
+from emdpo.refitting import with_refits
 from emdpo.ui import audit_tab
 from emdpo.ui import evidence_events as events
 from emdpo.ui.workplace import Workplace
@@ -72,6 +74,20 @@ def test_a_test_runs_as_a_job_and_its_evidence_is_shown_and_kept(place, run_id, 
     figure, rows = events.show_choice(place, run_id, None, "Top choice right")
     assert figure.layout.xaxis.title.text == "top choice right"
     assert rows.empty
+
+
+def test_opening_the_page_keeps_what_took_long(place, fit, run_id):
+    """The audit that the page computes has the evidence and the refits of the command line."""
+    folder = folder_of(place.home, run_id)
+    audit = with_refits(emdpo.audit(fit, n_bootstrap=5), fit, n_refits=2, n_workers=1)
+    tested = emdpo.evidence(fit, folds=2, n_bootstrap=5)
+    save_audit(replace(audit, evidence=tested), folder)
+    shown = place.audit(run_id)
+    assert shown.evidence.to_dict() == tested.to_dict()
+    assert shown.refit.n_refits == 2
+    told = json.loads((folder / "audit" / "audit.json").read_text())
+    assert {"evidence", "refit"} <= told.keys()
+    assert place.audit(run_id) is shown  # not read again
 
 
 def test_one_test_of_a_run_at_a_time(place, run_id):
