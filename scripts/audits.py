@@ -130,16 +130,35 @@ def notes(read: dict[str, dict[str, Any]]) -> Iterator[str]:
     yield (
         "\nThe mixture minimises the worst regret in nats, the consensus the worst KL regret. Where "
         "types differ in strength, the type with most to lose in nats is not the one with the "
-        "largest share, and protecting it costs the others more of theirs. By share the honest "
-        "reading is that such a rule should not be chosen for these people. The intervals of a rule "
-        "and of pooled DPO mostly overlap once types are found anew: with one ranking a person, who "
-        "is of which type stays uncertain."
+        "largest share, and protecting it costs the others more of theirs: judged by share, such "
+        "a rule should not be chosen for these people. Intervals of the rules mostly overlap once "
+        "types are found anew: with one ranking a person, who is of which type stays uncertain."
     )
 
 
 def share(text: str) -> float:
     """Return the number in front of an interval."""
     return float(text.split("%")[0]) / 100
+
+
+def section(name: str, about: dict[str, Any]) -> Iterator[str]:
+    """Yield one file's part of the page."""
+    study = STUDIES[name]
+    yield f"\n## {name}: {study.words}\n"
+    yield (
+        f"{about['users']:,} users, K = {study.n_types}, {about['starts']} starts at the best; "
+        f"{study.n_refits} draws of users, whose types agree with the fit's at an adjusted Rand "
+        f"index of {about['agreement']:.2f} on average (in {about['n_fresh']} a start of its own "
+        "was likelier than one from the fit).\n"
+    )
+    yield from (f"- Caution: {caution}" for caution in about["cautions"])
+    yield "\n| rule | worst type | mean | worst group |\n| --- | --- | --- | --- |"
+    for rule in RULES:
+        mean = f"{about['mean'][rule]:.0%}"
+        cells = (rule_label(rule), about["worst_type"][rule], mean, about["worst_group"][rule])
+        yield f"| {' | '.join(cells)} |"
+    yield ""
+    yield from (f"- {text}" for text in about["findings"]["pooled"])
 
 
 def main(names: list[str]) -> None:
