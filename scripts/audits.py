@@ -128,7 +128,7 @@ def notes(read: dict[str, dict[str, Any]]) -> Iterator[str]:
             f"{about['mean']['pooled']:.0%}; {changes}."
         )
     yield (
-        "\nThe mixture minimises the worst regret in nats, the consensus the worst KL regret. Where "
+        "\nThe mixture minimises the worst regret in nats, the consensus the worst KL regret. If "
         "types differ in strength, the type with most to lose in nats is not the one with the "
         "largest share, and protecting it costs the others more of theirs: judged by share, such "
         "a rule should not be chosen for these people. Intervals of the rules mostly overlap once "
