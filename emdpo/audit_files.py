@@ -131,8 +131,10 @@ def evidence_table(evidence: Evidence) -> pd.DataFrame:
 def type_table(result: Audit) -> pd.DataFrame:
     """Return one row per rule, type and kind of regret.
 
-    With its interval over prompts and, where types were found anew, over those draws.
+    With its interval over n_prompts prompts and, where types were found anew, over those draws;
+    n_users is how many users the type is expected to have.
     """
+    sizes = result.prevalence * result.n_users
     nowhere = np.full((result.n_types, 2), np.nan)
     rows = []
     for kind in KINDS:
@@ -140,9 +142,10 @@ def type_table(result: Audit) -> pd.DataFrame:
             ends = nowhere if result.regret_interval is None else result.regret_interval[kind][rule]
             again = nowhere if result.refit is None else result.refit.regret[kind][rule]
             for k in range(result.n_types):
-                about = (rule, f"type_{k + 1}", result.prevalence[k], kind, float(values[k]))
-                rows.append((*about, *ends[k], *again[k]))
-    columns = ["rule", "type", "weight", "kind", "regret", "low", "high", *REFITTED]
+                about = (rule, f"type_{k + 1}", result.prevalence[k], sizes[k], result.n_prompts)
+                rows.append((*about, kind, float(values[k]), *ends[k], *again[k]))
+    columns = ["rule", "type", "weight", "n_users", "n_prompts", "kind", "regret", "low", "high"]
+    columns += REFITTED
     return _without_blank(pd.DataFrame(rows, columns=columns))
 
 

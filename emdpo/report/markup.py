@@ -7,7 +7,7 @@ are cut; the CSVs have them whole.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from html import escape
 
 import numpy as np
@@ -46,6 +46,12 @@ def paragraph(text: str, style: str = "") -> str:
 def listing(items: Iterable[str]) -> str:
     """Return texts as a list with bullets."""
     return "<ul>" + "".join(f"<li>{safe(item)}</li>" for item in items) + "</ul>"
+
+
+def definitions(terms: Mapping[str, str]) -> str:
+    """Return terms, each with what it means."""
+    parts = (f"<dt>{safe(term)}</dt><dd>{safe(words)}</dd>" for term, words in terms.items())
+    return f"<dl>{''.join(parts)}</dl>"
 
 
 def quotation(text: str) -> str:

@@ -10,7 +10,7 @@ import pandas as pd
 from emdpo.cards import CITATION, base_model_name, ending
 from emdpo.core.findings import rule_label
 from emdpo.fitting import LIBRARIES, library_versions
-from emdpo.report.markup import heading, listing, paragraph, safe, table_html
+from emdpo.report.markup import definitions, heading, listing, paragraph, table_html
 from emdpo.settings import flat_settings
 
 if TYPE_CHECKING:
@@ -45,9 +45,13 @@ DEFINITIONS = {
     "Groups": "A group's regret is the mean over its users of the sum over types of responsibility "
     "times the type's regret. Groups under the least size are not shown, nor is any other that "
     "would give one of them away.",
-    "Intervals": "Percentile bootstrap over users (groups) and over prompts (regret matrix), with "
-    "the fitted types held fixed: they count who happened to be asked, not how well types were "
-    "found.",
+    "Intervals": "Percentile bootstrap over users (groups) and over prompts (types), with the "
+    "fitted types held fixed: they count who happened to be asked, not how well types were found. "
+    "Where types were found anew for each draw, the section on that says so. Simultaneous "
+    "intervals hold for all groups of an attribute at once (sup-t band).",
+    "Difference from all others": "A group's regret less that of all users outside it, with a "
+    "permutation test of no difference; its p-value is adjusted for all groups of the attribute "
+    "(single-step maxT).",
 }
 """Every quantity of the page, in words."""
 
@@ -64,6 +68,10 @@ SOURCES = (
     "Nash. The Bargaining Problem. Econometrica 18, 1950 (Nash welfare); Chakraborty et al. "
     "MaxMin-RLHF. 2024, arXiv 2402.08925 (maximin value).",
     "Efron, Tibshirani. An Introduction to the Bootstrap. Chapman and Hall, 1993 (intervals).",
+    "Montiel Olea, Plagborg-Moller. Simultaneous Confidence Bands. Journal of Applied Econometrics "
+    "34, 2019; Westfall, Young. Resampling-Based Multiple Testing. Wiley, 1993 (many groups).",
+    "Cox. Suppression Methodology and Statistical Disclosure Control. JASA 75, 1980 (groups that "
+    "are not shown).",
     "Gebru, Morgenstern, Vecchione, Vaughan, Wallach, Daume III, Crawford. Datasheets for "
     "Datasets. Communications of the ACM 64(12), 2021 (datasheet).",
 )
@@ -74,15 +82,14 @@ def methods_section(audit: Audit, fit: Fit | None) -> Iterator[Part]:
     """Yield definitions, settings, how the fit ended, versions and sources."""
     yield heading("How this was made", anchor="methods")
     yield heading("Definitions", 3)
-    terms = (f"<dt>{safe(term)}</dt><dd>{safe(words)}</dd>" for term, words in DEFINITIONS.items())
-    yield f"<dl>{''.join(terms)}</dl>"
+    yield definitions(DEFINITIONS)
     if fit is not None:
         yield heading("How the fit ended", 3)
         yield _settings_table(outcome(fit), "How the fit ended", "what")
         yield heading("What these rankings can tell", 3)
-        first, *theorems = fit.identifiability.to_text().splitlines()
+        first, *theorems = fit.identifiability.to_text().split("\n- ")
         yield paragraph(first)
-        yield listing(line.strip().removeprefix("- ") for line in theorems)
+        yield listing(theorems)
     yield heading("Configuration", 3)
     yield _settings_table(configuration(audit, fit), "Configuration", "setting")
     yield heading("Data, base model and versions", 3)
@@ -156,7 +163,7 @@ def _settings_table(values: Mapping[str, object], title: str, name: str) -> str:
 
 
 def _setting_text(value: object) -> str:
-    if value is None:
+    if value is None or value == ():
         return "not set"
     if isinstance(value, float):
         return f"{value:.6g}"

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 from plotly.offline import get_plotlyjs
 
 from emdpo.datasheet import Chapter, fit_datasheet
+from emdpo.report.certainty import evidence_section, refit_section
 from emdpo.report.datasheet import datasheet_section
 from emdpo.report.figures import figure_html
 from emdpo.report.markup import paragraph
@@ -100,6 +101,8 @@ def _sections(
     yield from rules_section(audit)
     yield from sampled_section(audit)
     yield from groups_section(audit)
+    yield from refit_section(audit)
+    yield from evidence_section(audit)
     if fit is not None:
         yield from types_section(fit, texts=texts)
         yield from people_section(audit, fit)

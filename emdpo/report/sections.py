@@ -10,11 +10,10 @@ import pandas as pd
 import plotly.graph_objects as go
 
 from emdpo import plots
-from emdpo.core.audit import KINDS
 from emdpo.core.findings import CAVEAT, findings, rule_label
 from emdpo.core.rules import rule_note
 from emdpo.report.figures import KIND_NAMES, figure_text, with_interval
-from emdpo.report.markup import details, heading, listing, paragraph, table_html
+from emdpo.report.markup import definitions, details, heading, listing, paragraph, table_html
 from emdpo.telling import sampled_note, sampled_rows
 
 if TYPE_CHECKING:
@@ -34,6 +33,9 @@ def findings_section(audit: Audit) -> Iterator[Part]:
         yield listing(one.text for one in found)
     else:
         yield paragraph("Nothing that the intervals support.")
+    if audit.cautions:
+        yield heading("Before you believe it", 3)
+        yield listing(audit.cautions)
     yield paragraph(CAVEAT, "soft")
 
 
@@ -44,7 +46,10 @@ def rules_section(audit: Audit) -> Iterator[Part]:
     yield details("Table: regret of each type under each rule", _by_type(audit), _behind(audit))
     yield plots.tradeoff_figure(audit, "share")
     yield details(
-        "Table: worst and mean regret of each rule", _worst_and_mean(audit), _behind(audit)
+        "Table: worst and mean regret of each rule",
+        _worst_and_mean(audit),
+        f"n = {audit.n_users:,} users, means over n = {audit.n_prompts:,} prompts; how sure each "
+        "type's regret is: table above.",
     )
     if audit.n_types > 1:
         yield plots.regret_matrix_figure(audit)
@@ -53,11 +58,9 @@ def rules_section(audit: Audit) -> Iterator[Part]:
             _matrix(audit),
             f"n = {audit.n_prompts:,} prompts; in brackets {_level(audit)} intervals over them.",
         )
-    notes = [(rule_label(name), rule_note(name)) for name in audit.rules]
-    yield details(
-        "What each rule does, whom it protects and whom it can hurt",
-        pd.DataFrame(notes, columns=["rule", "note"]),
-    )
+    notes = definitions({rule_label(name): rule_note(name) for name in _told_apart(audit)})
+    about = "What each rule does, whom it protects and whom it can hurt"
+    yield f"<details><summary>{about}</summary>{notes}</details>"
     yield details(
         "Weights of the types in each rule",
         _weights(audit),
@@ -66,13 +69,19 @@ def rules_section(audit: Audit) -> Iterator[Part]:
     )
 
 
+def _told_apart(audit: Audit) -> list[str]:
+    """Return the rules; those of a single type, which are alike, as one."""
+    return list(dict.fromkeys("type-k" if r.startswith("type-") else r for r in audit.rules))
+
+
 def _behind(audit: Audit) -> str:
     """Return how many users and prompts stand behind figures by type."""
     users = ", ".join(
         f"Type {k + 1} {share * audit.n_users:,.0f}" for k, share in enumerate(audit.prevalence)
     )
     return (
-        f"n = {audit.n_users:,} users (expected: {users}), means over {audit.n_prompts:,} prompts."
+        f"n = {audit.n_users:,} users (expected: {users}), means over n = {audit.n_prompts:,} "
+        f"prompts; in brackets {_level(audit)} bootstrap intervals over prompts."
     )
 
 
@@ -85,24 +94,27 @@ def _type_names(audit: Audit) -> list[str]:
 
 
 def _by_type(audit: Audit) -> pd.DataFrame:
-    rows = [
-        [rule_label(rule), KIND_NAMES[kind], *(figure_text(float(v), kind) for v in values)]
-        for kind in KINDS
-        for rule, values in audit.regret[kind].items()
-    ]
-    return pd.DataFrame(rows, columns=["rule", "kind", *_type_names(audit)])
+    none = np.full((audit.n_types, 2), np.nan)
+    rows = []
+    for kind in KIND_NAMES:
+        for rule, values in audit.regret[kind].items():
+            ends = none if audit.regret_interval is None else audit.regret_interval[kind][rule]
+            told = zip(values, ends, strict=True)
+            row = (with_interval(float(v), float(e[0]), float(e[1]), kind) for v, e in told)
+            rows.append([KIND_NAMES[kind], rule_label(rule), *row])
+    return pd.DataFrame(rows, columns=["kind", "rule", *_type_names(audit)])
 
 
 def _worst_and_mean(audit: Audit) -> pd.DataFrame:
     beaten = plots.tradeoff_table(audit, "share").set_index("rule")["dominated"]
     rows = []
-    for kind in KINDS:
+    for kind in KIND_NAMES:
         worst, mean, ratio = audit.worst(kind), audit.mean(kind), audit.worst_to_mean(kind)
         for rule in audit.rules:
             figures = figure_text(worst[rule], kind), figure_text(mean[rule], kind), ratio[rule]
             note = "yes" if kind == "share" and beaten.get(rule, False) else ""
-            rows.append([rule_label(rule), KIND_NAMES[kind], *figures, note])
-    names = ["rule", "kind", "worst type", "mean over users", "worst / mean"]
+            rows.append([KIND_NAMES[kind], rule_label(rule), *figures, note])
+    names = ["kind", "rule", "worst type", "mean over users", "worst / mean"]
     return pd.DataFrame(rows, columns=[*names, "another rule is better on both"])
 
 
@@ -148,8 +160,14 @@ def groups_section(audit: Audit) -> Iterator[Part]:
         yield details(
             f"Table: regret share by {attribute}, every rule",
             _by_group(audit, attribute),
-            f"{_level(audit)} bootstrap intervals over users in brackets. groups.csv has the "
-            "other kinds of regret.",
+            f"n: users. {_level(audit)} bootstrap intervals over users in brackets, each for "
+            "itself. groups.csv has the other kinds of regret.",
+        )
+        yield details(
+            f"Table: regret share by {attribute}, less that of all other users",
+            _beside_the_rest(audit, attribute),
+            f"n: users. In brackets {_level(audit)} bootstrap intervals over users; p: permutation "
+            "test of no difference, adjusted for all groups of the attribute.",
         )
     if len(attributes) > SHOWN_ATTRIBUTES:
         left_out = len(attributes) - SHOWN_ATTRIBUTES
@@ -170,3 +188,18 @@ def _by_group(audit: Audit, attribute: str) -> pd.DataFrame:
         if group.attribute == attribute
     ]
     return pd.DataFrame(rows, columns=["group", "n", *map(rule_label, audit.rules)])
+
+
+def _beside_the_rest(audit: Audit, attribute: str) -> pd.DataFrame:
+    rows = []
+    for group in audit.groups:
+        if group.attribute != attribute or not group.above_rest:
+            continue
+        row: list[object] = [group.value, group.n]
+        for rule in plots.DEFAULT_RULES:
+            above, ends = group.above_rest["share"], group.above_rest_interval["share"]
+            row += [with_interval(above[rule], *ends[rule], "share")]
+            row += [figure_text(group.p_value["share"][rule], "p")]
+        rows.append(row)
+    names = [name for rule in plots.DEFAULT_RULES for name in (rule_label(rule), "p")]
+    return pd.DataFrame(rows, columns=["group", "n", *names])
