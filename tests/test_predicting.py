@@ -24,7 +24,7 @@ WAYS = (RANKING, USER, CANDIDATES)
 
 @pytest.fixture(scope="module")
 def fit():
-    return emdpo.fit(planted(n_users=60, answers=4), 3, features="columns", restarts=3)
+    return emdpo.fit(planted(n_users=60, answers=4), 3, features="columns", restarts=1)
 
 
 @pytest.fixture
@@ -107,7 +107,7 @@ def test_a_memoriser_knows_nothing_of_what_it_has_not_seen(memorisable, by):
 
 def test_planted_types_are_foretold_better_than_everybody_s_model(fit):
     for by in WAYS:
-        found = emdpo.evidence(fit, by, folds=4, n_bootstrap=200)
+        found = emdpo.evidence(fit, by, folds=3, n_bootstrap=200)
         assert found.everybody.above_pooled_interval[LOG_LOSS][OWN][1] < 0, by
         assert found.config.by == by
         assert found.posterior is not None
@@ -132,9 +132,9 @@ def test_posteriors_of_planted_types_are_calibrated():
 
 
 def test_users_of_one_ranking_are_not_known_by_others():
-    fit = emdpo.fit(planted(n_users=40, answers=1), 2, features="columns", restarts=2)
+    fit = emdpo.fit(planted(n_users=40, answers=1), 2, features="columns", restarts=1)
     for by, unknown in ((RANKING, 40), (USER, 40), (CANDIDATES, 0)):
-        assert emdpo.evidence(fit, by, folds=4, **QUICK).n_unknown == unknown
+        assert emdpo.evidence(fit, by, folds=2, **QUICK).n_unknown == unknown
 
 
 def test_workers_change_nothing(fit, monkeypatch):

@@ -38,8 +38,9 @@ def main(arguments: list[str] | None = None) -> int:
     try:
         _test(options, log)
     except EmdpoError as error:
-        log.write("failed", message=str(error))
-        sys.stderr.write(f"error: {error}\n")
+        message = str(error).replace(f"{options.run}", "this run")
+        log.write("failed", message=message)
+        sys.stderr.write(f"error: {message}\n")
         return 2
     finally:
         log.close()

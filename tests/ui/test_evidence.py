@@ -6,8 +6,9 @@ import json
 import zipfile
 from dataclasses import replace
 
+import numpy as np
 import pytest
-from panels import planted
+from panels import planted, planted_table
 
 pytest.importorskip("gradio")
 
@@ -118,11 +119,31 @@ def test_adapters_are_tested_on_what_the_file_held_out(fit):
     ]
 
 
-def test_a_run_that_came_without_its_file_says_how_else(place, run_id, wait_for):
-    job_id = events.start(place, run_id, "What the file held out")[0]
-    status = wait_for(place, job_id)
-    assert status.state is JobState.FAILED
-    assert "--rankings FILE" in events.watch(place, run_id, job_id)[2]
+def test_a_run_that_came_without_its_file_says_how_else(place, run_id, tmp_path, capsys):
+    run = folder_of(place.home, run_id)
+    assert main([str(run), "--by", "split", "--out", str(tmp_path / "job")]) == 2
+    assert "--rankings FILE" in capsys.readouterr().err
+
+
+def test_what_the_file_held_out_is_tested_with_the_run_s_own_copy(place, tmp_path):
+    table = planted_table(n_users=24, answers=3)
+    late = table["ranking_id"].str.endswith("-2")
+    table = table.assign(split=np.where(late, "test", "train"))
+    fit = emdpo.fit(emdpo.load(table), 2, features="columns", restarts=1)
+    run_id = place.jobs.add_upload(fit.save(tmp_path / "split"), "run", fit.config.to_dict())
+    run = folder_of(place.home, run_id)
+    table.to_csv(run / "job" / "rankings.csv", index=False)
+    assert main([str(run), "--by", "split", "--out", str(tmp_path / "job")]) == 0
+    assert place.audit(run_id).evidence.everybody.n_rankings == 24
+
+
+def test_a_test_that_fails_says_why(place, run_id, wait_for):
+    (folder_of(place.home, run_id) / "responsibilities.csv").write_text("damaged")
+    job_id = events.start(place, run_id, "Rankings")[0]
+    assert wait_for(place, job_id).state is JobState.FAILED
+    note = events.watch(place, run_id, job_id)[2]
+    assert "Failed: this run: responsibilities.csv is damaged" in note
+    assert str(place.home) not in note
 
 
 def test_no_run_no_test(place):
