@@ -109,6 +109,7 @@ def _lay_out() -> AuditTab:
             "Download the report (HTML)", variant="primary", interactive=False, elem_id="report"
         )
         numbers = gr.DownloadButton("All numbers (JSON)", interactive=False)
+        published = gr.DownloadButton("For publication (zip, no rankings)", interactive=False)
         tables_zip = gr.DownloadButton("Tables (CSV, zip)", interactive=False)
     controls = _controls()
     with gr.Row(equal_height=False):
@@ -127,7 +128,7 @@ def _lay_out() -> AuditTab:
     with gr.Column(visible=False) as sampled:
         sampled_note = gr.HTML()
         sampled_table = _table("Table: regret by the answers that policies write")
-    downloads = [report, numbers, tables_zip]
+    downloads = [report, numbers, published, tables_zip]
     drawn = [sampled, sampled_note, sampled_table]
     figures = (by_rule, by_group, matrix, tradeoff)
     return AuditTab(*controls, findings, *figures, tables, drawn, downloads)
@@ -247,33 +248,38 @@ def _figures(audit: Audit, attribute: str | None, kind: str, rules: list[str]) -
 
 
 def offer_downloads(place: Workplace, run_id: str) -> list[gr.DownloadButton]:
-    """Write report, JSON and tables of a run into a folder of our own and offer them."""
+    """Write what a run's audit is downloaded as into a folder of our own and offer it."""
     if missing(place, run_id):
-        return [gr.DownloadButton(interactive=False)] * 3
+        return [gr.DownloadButton(interactive=False)] * 4
     try:
         made = ("downloads", place.chosen_version(run_id), place.tested_version(run_id))
         paths = place.derived(run_id, made, lambda fit: write_downloads(place, run_id))
     except Exception as error:  # noqa: BLE001 - logged; the page works without downloads
         one_line(error)
-        return [gr.DownloadButton(interactive=False)] * 3
+        return [gr.DownloadButton(interactive=False)] * 4
     return [gr.DownloadButton(value=str(path), interactive=True) for path in paths]
 
 
 def write_downloads(place: Workplace, run_id: str) -> list[Path]:
-    """Return the paths of report.html, audit.json and a zip of the tables, written now."""
+    """Return the paths of report.html, audit.json and two zips, written now.
+
+    One is for publication, the other has the tables.
+    """
     import zipfile
 
     from emdpo.audit_files import audit_tables
+    from emdpo.jobs import folder_of
+    from emdpo.publication import publish
     from emdpo.report import audit_page
     from emdpo.spreadsheets import spreadsheet_csv
 
     audit, fit, folder = place.audit(run_id), place.fit(run_id), place.downloads(run_id)
-    report, numbers, zipped = (
-        folder / name for name in ("report.html", "audit.json", "audit-tables.zip")
-    )
+    names = ("report.html", "audit.json", "emdpo-publication.zip", "audit-tables.zip")
+    report, numbers, published, zipped = (folder / name for name in names)
     report.write_text(audit_page(audit, fit), "utf-8", "replace")
     numbers.write_text(audit.to_json(), "utf-8", "replace")
+    publish(audit, fit, published, run=folder_of(place.home, run_id))
     with zipfile.ZipFile(zipped, "w", zipfile.ZIP_DEFLATED) as archive:
         for name, table in audit_tables(audit, fit).items():
             archive.writestr(name, spreadsheet_csv(table).encode("utf-8", "replace"))
-    return [report, numbers, zipped]
+    return [report, numbers, published, zipped]

@@ -234,17 +234,23 @@ def test_no_rules_chosen_hides_the_group_figure(place, demo_run):
 
 
 def test_downloads_are_files_of_our_own(place, demo_run):
-    report, numbers, tables = audit_tab.write_downloads(place, demo_run[1])
+    paths = audit_tab.write_downloads(place, demo_run[1])
+    report, numbers, published, tables = paths
     assert report.read_text("utf-8").lstrip().startswith("<!")
     assert '"regret_matrix"' in numbers.read_text("utf-8")
+    names = ["types.csv", "groups.csv", "regret_matrix.csv", "policies.csv"]
     with zipfile.ZipFile(tables) as archive:
-        assert archive.namelist() == [
-            "types.csv",
-            "groups.csv",
-            "regret_matrix.csv",
-            "policies.csv",
-        ]
-    assert all(path.parent == place.downloads(demo_run[1]) for path in (report, numbers, tables))
+        assert archive.namelist() == names
+    with zipfile.ZipFile(published) as archive:
+        assert {f"audit/{name}" for name in names} < set(archive.namelist())
+    assert all(path.parent == place.downloads(demo_run[1]) for path in paths)
+
+
+def test_a_publication_brought_back_is_named_in_one_line(place, demo_run):
+    *_, published, _ = audit_tab.write_downloads(place, demo_run[1])
+    run_id, told = fit_events.open_bundle(place, str(published))
+    assert "line-error" in told and "publication of a run" in told and "rankings" in told
+    assert run_id == gr.skip()
 
 
 def test_a_run_leaves_as_a_bundle_and_comes_back(place, demo_run, tmp_path):
