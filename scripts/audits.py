@@ -106,13 +106,17 @@ otherwise. Findings are printed as the audit words them.
 def notes(read: dict[str, dict[str, Any]]) -> Iterator[str]:
     """Yield what the files say together: who is found, what stands, where min-max does not help."""
     yield "\n## What they say together\n"
+    yield (
+        "Groups that surely lose more than everybody else, also where types are found anew (and "
+        "those that do so only while types are held fixed):\n"
+    )
     for name, about in read.items():
-        sure = [text for text in about["findings"]["pooled"] if "also where types" in text]
-        taken = [text for text in about["findings"]["pooled"] if "it may be nothing" in text]
-        yield (
-            f"- *{name}*: {len(sure)} findings about groups under pooled DPO stand where types are "
-            f"found anew, {len(taken)} do not."
-        )
+        counts = [
+            f"{rule_label(rule).lower()} {_told(about, rule, 'also where types')} "
+            f"({_told(about, rule, 'it may be nothing')})"
+            for rule in RULES
+        ]
+        yield f"- *{name}*: {', '.join(counts)}"
     yield "\nWhat the rules do to the worst type's share, and at what mean:\n"
     for name, about in read.items():
         worst = {rule: share(about["worst_type"][rule]) for rule in RULES}
@@ -122,7 +126,9 @@ def notes(read: dict[str, dict[str, Any]]) -> Iterator[str]:
             f"{about['mean'][rule]:.0%}"
             for rule in RULES[2:]
         )
-        verdict = "min-max regret helps" if helped else "min-max regret does not help by share"
+        verdict = (
+            "min-max regret helps the worst type" if helped else "min-max regret does not help"
+        )
         yield (
             f"- *{name}*: {verdict}. Pooled DPO {about['worst_type']['pooled']} at a mean of "
             f"{about['mean']['pooled']:.0%}; {changes}."
@@ -134,6 +140,10 @@ def notes(read: dict[str, dict[str, Any]]) -> Iterator[str]:
         "a rule should not be chosen for these people. Intervals of the rules mostly overlap once "
         "types are found anew: with one ranking a person, who is of which type stays uncertain."
     )
+
+
+def _told(about: dict[str, Any], rule: str, words: str) -> int:
+    return sum(words in text for text in about["findings"][rule])
 
 
 def share(text: str) -> float:
