@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import sys
+import zipfile
 from pathlib import Path
 
 import pytest
@@ -288,6 +289,20 @@ def test_audit_report_is_one_page(emdpo, run, tmp_path):
     assert not re.search(r"<(script|link|img)[^>]+(src|href)=[\"']?http", page)
 
 
+def test_audit_zip_is_for_publication_and_has_texts_only_if_asked(emdpo, refused, run, tmp_path):
+    target = tmp_path / "audit.zip"
+    code, _, err = emdpo("audit", run, "--bootstrap", 20, "--zip", target)
+    assert (code, err) == (0, "")
+    with zipfile.ZipFile(target) as archive:
+        plain = set(archive.namelist())
+    code, _, err = emdpo("audit", run, "--bootstrap", 20, "--zip", target, "--with-texts")
+    with zipfile.ZipFile(target) as archive:
+        assert set(archive.namelist()) - plain == {"answers.csv"}
+        archive.extractall(tmp_path / "opened")
+    assert "publication of a run" in refused("audit", tmp_path / "opened")
+    assert "--zip" in refused("audit", run, "--with-texts")
+
+
 def test_audit_groups(emdpo, refused, run):
     code, out, _ = emdpo("audit", run, "--bootstrap", 20, "--groups", "class", "--json")
     assert code == 0
@@ -304,6 +319,7 @@ def test_audit_groups(emdpo, refused, run):
     "options",
     [("--bootstrap", 0), ("--min-group", 0), ("--seed", -1), ("--bootstrap", "many"),
      ("--json", "/nowhere/at/all.json"), ("--report", "/nowhere/at/all.html"),
+     ("--zip", "/nowhere/at/all.zip"), ("--zip", "/"),
      ("--json", "/proc/audit.json"), ("--report", "/"), ("--json", "x" * 300)],
 )  # fmt: skip
 def test_audit_options_that_cannot_be(refused, run, options):
