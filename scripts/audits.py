@@ -112,7 +112,7 @@ def notes(read: dict[str, dict[str, Any]]) -> Iterator[str]:
     )
     for name, about in read.items():
         counts = [
-            f"{rule_label(rule).lower()} {_told(about, rule, 'also where types')} "
+            f"{rule_label(rule)} {_told(about, rule, 'also where types')} "
             f"({_told(about, rule, 'it may be nothing')})"
             for rule in RULES
         ]
@@ -122,15 +122,14 @@ def notes(read: dict[str, dict[str, Any]]) -> Iterator[str]:
         worst = {rule: share(about["worst_type"][rule]) for rule in RULES}
         helped = [rule for rule in ("mixture", "consensus") if worst[rule] < worst["pooled"]]
         changes = ", ".join(
-            f"{rule_label(rule).lower()} {about['worst_type'][rule]} at a mean of "
-            f"{about['mean'][rule]:.0%}"
+            f"{rule_label(rule)} {about['worst_type'][rule]} at a mean of {about['mean'][rule]:.0%}"
             for rule in RULES[2:]
         )
         verdict = (
             "min-max regret helps the worst type" if helped else "min-max regret does not help"
         )
         yield (
-            f"- *{name}*: {verdict}. Pooled DPO {about['worst_type']['pooled']} at a mean of "
+            f"- *{name}*: {verdict} the worst type. Pooled DPO {about['worst_type']['pooled']} at a mean of "
             f"{about['mean']['pooled']:.0%}; {changes}."
         )
     yield (
