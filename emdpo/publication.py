@@ -23,7 +23,14 @@ from emdpo import files
 from emdpo.adapters.distilled import FOLDER, REPORT, distilled_folder
 from emdpo.adapters.saved import Adapter, load_adapter, save_adapter
 from emdpo.audit_files import audit_tables
-from emdpo.cards import CITATION, adapter_cards, base_model_name, distilled_card, model_card
+from emdpo.cards import (
+    CITATION,
+    adapter_cards,
+    base_model_name,
+    cell_text,
+    distilled_card,
+    model_card,
+)
 from emdpo.datasheet import datasheet_markdown, fit_datasheet
 from emdpo.masking import masked_fit, masked_json
 from emdpo.policy_files import candidate_ids, theta_tables
@@ -157,7 +164,7 @@ FILES: Mapping[str, str] = {
 
 def _readme(masked: Fit, result: Audit, *, texts: bool) -> str:
     data = masked.rankings
-    version = masked.versions.get("emdpo", "not known")
+    version = cell_text(masked.versions.get("emdpo", "not known"))
     lines = [
         "# An audit of preference data",
         "",
@@ -189,7 +196,7 @@ def _readme(masked: Fit, result: Audit, *, texts: bool) -> str:
         "",
         f"The method: {CITATION}",
         "",
-        f"This audit: emdpo {version}, rankings with SHA-256 `{masked.data_sha256}`, seed "
+        f"This audit: emdpo {version}, rankings with SHA-256 {cell_text(masked.data_sha256)}, seed "
         f"{masked.config.seed}. The rankings: by what their publisher says in `datasheet.md`.",
         "",
     ]

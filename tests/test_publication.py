@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -18,6 +19,7 @@ import emdpo
 from emdpo.bundles import unpack
 from emdpo.core.errors import RunError
 from emdpo.demo import demo_run
+from emdpo.predicting import evidence
 from emdpo.publication import publish
 from emdpo.spreadsheets import restored
 
@@ -168,6 +170,20 @@ def test_texts_are_in_it_only_if_asked_for(published):
     )
     assert b"promptsecret" in whole["report.html"]
     assert "answers.csv" not in contents(path)
+
+
+def test_evidence_and_refits_leave_without_what_is_private_too(rankings, tmp_path):
+    fit = emdpo.fit(rankings, 2, features="columns", restarts=1)
+    tested = evidence(fit, folds=2, n_bootstrap=20)
+    audit = replace(emdpo.audit(fit, n_bootstrap=20, refits=2), evidence=tested)
+    path = publish(audit, fit, tmp_path / "audit.zip")
+    assert found_in(path, SECRETS) == []
+    held = contents(path)
+    told = json.loads(held["audit/audit.json"])["evidence"]["suppressed"]
+    assert told and all(group["value"] is None for group in told)
+    for section in ("On rankings that nobody fitted", "With the types found anew"):
+        assert f">{section}</h2>" in held["report.html"].decode()
+    assert b"refitted_low" in held["audit/groups.csv"] and held["audit/evidence.csv"]
 
 
 @pytest.fixture(scope="module")
