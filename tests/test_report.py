@@ -174,3 +174,15 @@ def test_without_texts_no_answer_is_quoted(audit, fit):
     body = without_plotly(audit_page(audit, fit, texts=False))
     assert "A telling pair" not in body and "<blockquote" not in body
     assert "<blockquote" in without_plotly(audit_page(audit, fit))
+
+
+def test_many_groups_with_long_names_do_not_make_it_too_large(audit, fit):
+    """Twenty attributes of 300 groups each, with names of 10,000 characters."""
+    group = audit.groups[0]
+    groups = tuple(
+        replace(group, attribute=f"{i} {'y' * 10_000}", value=f"{j} {'x' * 10_000}")
+        for i in range(20)
+        for j in range(300)
+    )
+    page = audit_page(replace(audit, groups=groups), fit)
+    assert len(page.encode()) < 8e6 and "200 more rows are in the CSV." in page

@@ -16,7 +16,7 @@ import pandas as pd
 from emdpo.cards import cut
 from emdpo.core.json_values import visible
 
-SHOWN_ROWS = 200
+SHOWN_ROWS = 100
 """Rows of a table on the page; the CSVs have all."""
 
 CELL_LENGTH, TEXT_LENGTH = 300, 5_000
