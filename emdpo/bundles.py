@@ -9,8 +9,8 @@ import tempfile
 import zipfile
 from pathlib import Path
 
-from emdpo.chosen import CHOSEN, load_chosen, save_chosen
-from emdpo.core.errors import DataError, RunError
+from emdpo.chosen import CHOSEN, check_chosen, load_chosen, save_chosen
+from emdpo.core.errors import DataError, EmdpoError, RunError
 from emdpo.core.tables.parquet import read_parquet
 from emdpo.core.tables.source import MAX_CELLS
 from emdpo.fitting import Fit
@@ -113,10 +113,13 @@ def _load(folder: Path) -> Fit:
         fit = load_fit(folder)
         chosen = load_chosen(folder, fit.n_types)
         if chosen is not None:
+            check_chosen(chosen, fit.weights, fit.rankings.n_users)
             save_chosen(folder, chosen)  # as it was understood, without what else the file held
         return fit
     except RunError as error:
         raise RunError(str(error).replace(f"{folder}", "the bundle")) from None
+    except EmdpoError as error:
+        raise RunError(f"the bundle's chosen policy is refused ({error})") from None
     except Exception as error:  # noqa: BLE001 - hostile content can fail anywhere in the libraries
         raise RunError(f"the bundle's run is damaged ({type(error).__name__})") from None
 

@@ -11,11 +11,17 @@ from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from math import fsum
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
 
 from emdpo import files
 from emdpo.core.errors import EmdpoError, RunError
+from emdpo.core.mixture import occupied_types
 from emdpo.core.rules import FORMS
+
+if TYPE_CHECKING:
+    from numpy.typing import ArrayLike
 
 CHOSEN = "chosen.json"
 
@@ -66,6 +72,20 @@ def _one_line(name: str) -> str:
     """Return text without what moves a cursor or turns its direction."""
     shown = (" " if unicodedata.category(sign)[0] in "CZ" else sign for sign in name)
     return " ".join("".join(shown).split())
+
+
+def check_chosen(chosen: Chosen, shares: ArrayLike, n_users: int) -> None:
+    """Raise EmdpoError unless a choice fits a run: one weight a type, none for types without users.
+
+    `shares` (K,) are the types' weights.
+    """
+    shares = np.asarray(shares, dtype=np.float64)
+    if len(chosen.weights) != len(shares):
+        raise EmdpoError(
+            f"the policy has {len(chosen.weights)} weights, but the run {len(shares)} types"
+        )
+    if np.array(chosen.weights)[~occupied_types(shares, n_users)].any():
+        raise EmdpoError("the policy gives weight to a type without users")
 
 
 def save_chosen(run: str | Path, chosen: Chosen) -> Path:

@@ -72,6 +72,7 @@ def make_run(folder: Path, base_folder: Path) -> Path:
         "format": 1,
         "policy": "adapters",
         "n_types": len(TYPES),
+        "n_users": 10,
         "weights": SHARES,
         "config": {"n_types": len(TYPES), "policy": "adapters", "base_model": str(base_folder)},
         "base_model": {"name": str(base_folder), "fingerprint": base.fingerprint},

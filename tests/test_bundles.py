@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import stat
 import zipfile
+from dataclasses import replace
 
 import numpy as np
 import pandas as pd
@@ -120,6 +121,17 @@ def test_a_chosen_policy_that_is_none_is_refused(bundle, tmp_path, content):
         unpack(bundle, tmp_path / "run")
     assert "chosen.json" in str(refused.value) and "bundle-" not in str(refused.value)
     assert not (tmp_path / "run").exists()
+
+
+def test_a_chosen_policy_of_a_type_without_users_is_refused(tmp_path):
+    """Its audit could not be shown."""
+    fit = emdpo.fit(emdpo.load(demo_file("classroom.csv")), 2, restarts=2)
+    only = np.eye(2)[np.zeros(fit.rankings.n_users, int)]
+    emptied = replace(fit, weights=np.array([1.0, 0.0]), responsibilities=only)
+    run = emptied.save(tmp_path / "empty")
+    save_chosen(run, Chosen("mixture", (0.5, 0.5)))
+    with pytest.raises(RunError, match="chosen policy is refused .*a type without users"):
+        unpack(pack(run, tmp_path / "run.zip"), tmp_path / "back")
 
 
 def test_too_many_or_repeated_files_are_refused(bundle, tmp_path):

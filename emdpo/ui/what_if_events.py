@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import gradio as gr
 import numpy as np
@@ -50,8 +50,8 @@ TOO_MANY = (
 Shown = dict[Any, Any]
 """New values, by component."""
 
-Blend = tuple[str, list[float]]
-"""Form and weights (K,) of what is on the screen."""
+Blend = tuple[str, str, list[float]]
+"""Of what is on the screen: the run's id, form and weights (K,)."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -59,7 +59,7 @@ class WhatIfTab:
     """The components of the part that events write to."""
 
     blend: gr.State
-    """Form and weights in full precision: the sliders are rounded."""
+    """What is on the screen, in full precision: the sliders are rounded."""
     note: gr.HTML
     contents: gr.Column
     start: gr.Dropdown
@@ -85,6 +85,23 @@ class WhatIfTab:
         return [*parts, *self.sliders]
 
 
+class Asked(NamedTuple):
+    """What an event is about."""
+
+    what: WhatIf
+    run_id: str
+    kind: str
+    """Of regret: plain, kl, share or preference."""
+    attribute: str | None
+    """Whose groups are shown."""
+
+    def kept(self, blend: Blend | None) -> tuple[str, Floats]:
+        """Return what was on the screen; where that was another run's, the types' shares."""
+        if blend is not None and blend[0] == self.run_id:
+            return blend[1], np.array(blend[2])
+        return self.what.starts()[FIRST]
+
+
 class WhatIfEvents:
     """The events over a workplace; the page itself remembers the weights."""
 
@@ -98,15 +115,17 @@ class WhatIfEvents:
         if missing(self._place, run_id):
             return hidden
         try:
-            what = self._of(run_id)
-            if told := _cannot(what):
+            asked = self._asked(run_id, kind, attribute)
+            if told := _cannot(asked.what):
                 return hidden | {tab.note: note_html(told)}
-            rule = GIVEN if GIVEN in what.starts() else FIRST
+            starts = asked.what.starts()
+            rule = GIVEN if GIVEN in starts else FIRST
             return {
+                tab.note: note_html(""),
                 tab.contents: gr.Column(visible=True),
-                tab.start: _rules(what, rule),
-                tab.saved: self._saved(run_id, what),
-                **self._set(what, kind, attribute, *what.starts()[rule]),
+                tab.start: _rules(asked.what, rule),
+                tab.saved: self._saved(asked),
+                **self._set(asked, *starts[rule]),
             }
         except Exception as error:  # noqa: BLE001 - shown as one line
             return hidden | {tab.note: note_html(one_line(error), "error")}
@@ -114,95 +133,95 @@ class WhatIfEvents:
     def move(self, run_id: str, kind: str, attribute: str | None, form: str, *moved: Any) -> Shown:
         """Return what follows from the sliders, whose values are made to sum to one."""
 
-        def follow(what: WhatIf) -> Shown:
-            weights = _weights(moved, what)
-            return {self._tab.start: None, **self._seen(what, kind, attribute, form, weights)}
+        def follow(asked: Asked) -> Shown:
+            weights = _weights(moved, asked.what)
+            return {self._tab.start: None, **self._seen(asked, form, weights)}
 
-        return self._safely(run_id, follow)
+        return self._safely(follow, run_id, kind, attribute)
 
     def slide(self, run_id: str, kind: str, attribute: str | None, position: float) -> Shown:
         """Return a policy of the trade-off curve: 0 = least mean, 100 = least worst regret."""
 
-        def follow(what: WhatIf) -> Shown:
-            curve = what.curve(KINDS.get(kind, "share"))
+        def follow(asked: Asked) -> Shown:
+            curve = asked.what.curve(asked.kind)
             if curve is None:
                 raise EmdpoError(NO_CURVE)
             weights = curve.at(min(max(position / 100, 0.0), 1.0))
-            return {self._tab.start: None, **self._set(what, kind, attribute, curve.form, weights)}
+            return {self._tab.start: None, **self._set(asked, curve.form, weights)}
 
-        return self._safely(run_id, follow)
+        return self._safely(follow, run_id, kind, attribute)
 
     def begin(self, run_id: str, kind: str, attribute: str | None, rule: str | None) -> Shown:
         """Return the blend that a rule is."""
 
-        def follow(what: WhatIf) -> Shown:
-            starts = what.starts()
+        def follow(asked: Asked) -> Shown:
+            starts = asked.what.starts()
             if rule not in starts:
                 raise EmdpoError("choose a rule of this run to start from")
-            return self._set(what, kind, attribute, *starts[rule])
+            return self._set(asked, *starts[rule])
 
-        return self._safely(run_id, follow)
+        return self._safely(follow, run_id, kind, attribute)
 
     def reshape(
         self, run_id: str, kind: str, attribute: str | None, form: str, blend: Blend | None
     ) -> Shown:
         """Return the same weights blended in another form."""
 
-        def follow(what: WhatIf) -> Shown:
-            weights = _kept(blend, what)[1]
-            return {self._tab.start: None, **self._seen(what, kind, attribute, form, weights)}
+        def follow(asked: Asked) -> Shown:
+            return {self._tab.start: None, **self._seen(asked, form, asked.kept(blend)[1])}
 
-        return self._safely(run_id, follow)
+        return self._safely(follow, run_id, kind, attribute)
 
     def look(self, run_id: str, kind: str, attribute: str | None, blend: Blend | None) -> Shown:
         """Return the same blend by another kind of regret or other groups."""
-        return self._safely(
-            run_id, lambda what: self._seen(what, kind, attribute, *_kept(blend, what))
-        )
+
+        def follow(asked: Asked) -> Shown:
+            return self._seen(asked, *asked.kept(blend))
+
+        return self._safely(follow, run_id, kind, attribute)
 
     def renew(self, run_id: str, kind: str, attribute: str | None, blend: Blend | None) -> Shown:
         """Return the same blend among the rules of an audit that now has the policy saved."""
 
-        def follow(what: WhatIf) -> Shown:
-            seen = self._seen(what, kind, attribute, *_kept(blend, what))
-            return {**seen, self._tab.start: _rules(what, GIVEN)}
+        def follow(asked: Asked) -> Shown:
+            seen = self._seen(asked, *asked.kept(blend))
+            return {**seen, self._tab.start: _rules(asked.what, GIVEN)}
 
-        return self._safely(run_id, follow)
+        return self._safely(follow, run_id, kind, attribute)
 
     def save(self, run_id: str, blend: Blend | None, name: str | None) -> tuple[Any, Any, str]:
         """Save the blend for the run: the run's id, a mark that something was saved, one line."""
         try:
-            if blend is None:
-                raise EmdpoError("there is no policy to save yet")
-            chosen = Chosen(blend[0], tuple(blend[1]), name or "")
+            if blend is None or blend[0] != run_id:
+                raise EmdpoError("the page still shows another run: try again in a moment")
+            chosen = Chosen(blend[1], tuple(blend[2]), name or "")
             return self._place.choose(run_id, chosen), new_id(), saved_html(chosen)
         except Exception as error:  # noqa: BLE001 - shown as one line
             return gr.skip(), gr.skip(), line(one_line(error), "error")
 
-    def _of(self, run_id: str) -> WhatIf:
+    def _asked(self, run_id: str, kind: str, attribute: str | None) -> Asked:
         from emdpo.what_if import what_if
 
         place = self._place
         made = ("what-if", place.chosen_version(run_id))
-        return place.derived(run_id, made, lambda fit: what_if(fit, place.audit(run_id)))
+        what = place.derived(run_id, made, lambda fit: what_if(fit, place.audit(run_id)))
+        return Asked(what, run_id, KINDS.get(kind, "share"), attribute)
 
-    def _safely(self, run_id: str, follow: Callable[[WhatIf], Shown]) -> Shown:
+    def _safely(self, follow: Callable[[Asked], Shown], *about: Any) -> Shown:
         """Return what follows, or one line about what went wrong."""
         try:
-            return {self._tab.note: note_html(""), **follow(self._of(run_id))}
+            return {self._tab.note: note_html(""), **follow(self._asked(*about))}
         except Exception as error:  # noqa: BLE001 - shown as one line
             return {self._tab.note: note_html(one_line(error), "error")}
 
-    def _saved(self, run_id: str, what: WhatIf) -> str:
-        chosen = load_chosen(folder_of(self._place.home, run_id), what.audit.n_types)
-        return saved_html(chosen, own_copy=self._place.status(run_id).name == OWN_DEMO_NAME)
+    def _saved(self, asked: Asked) -> str:
+        chosen = load_chosen(folder_of(self._place.home, asked.run_id), asked.what.audit.n_types)
+        return saved_html(chosen, own_copy=self._place.status(asked.run_id).name == OWN_DEMO_NAME)
 
-    def _set(
-        self, what: WhatIf, kind: str, attribute: str | None, form: str, weights: Floats
-    ) -> Shown:
+    def _set(self, asked: Asked, form: str, weights: Floats) -> Shown:
         """Return a blend with the sliders set to it."""
-        tab, audit = self._tab, what.audit
-        seen = self._seen(what, kind, attribute, form, weights)
+        tab, audit = self._tab, asked.what.audit
+        seen = self._seen(asked, form, weights)
         for k, slider in enumerate(tab.sliders):
             seen[slider] = gr.Slider(visible=False)
             if k < audit.n_types and audit.occupied[k]:
@@ -211,19 +230,17 @@ class WhatIfEvents:
                 seen[slider] = gr.Slider(value=value, label=label, visible=True)
         return {**seen, tab.form: form}
 
-    def _seen(
-        self, what: WhatIf, kind: str, attribute: str | None, form: str, weights: Floats
-    ) -> Shown:
+    def _seen(self, asked: Asked, form: str, weights: Floats) -> Shown:
         """Return the weights in effect, and what types and groups lose under them."""
         from emdpo import plots
 
-        tab, audit, kind = self._tab, what.audit, KINDS.get(kind, "share")
-        found, curve = what.regret(form, weights), what.curve(kind)
+        tab, (what, run_id, kind, attribute) = self._tab, asked
+        audit, found, curve = what.audit, what.regret(form, weights), what.curve(kind)
         slides = curve is not None and len(curve.worst) > 1
         why_not = NO_CURVE if curve is None else ONE_POINT
         chosen = (found.mean[kind], found.worst[kind])
         return {
-            tab.blend: (form, weights.tolist()),
+            tab.blend: (run_id, form, weights.tolist()),
             tab.position: gr.Slider(visible=slides),
             tab.off_curve: note_html("" if slides else why_not),
             tab.weights: weights_html(weights),
@@ -255,10 +272,3 @@ def _weights(moved: Sequence[Any], what: WhatIf) -> Floats:
     if not (np.isfinite(values).all() and values.any()):
         raise EmdpoError("give at least one type some weight")
     return values / values.sum()
-
-
-def _kept(blend: Blend | None, what: WhatIf) -> tuple[str, Floats]:
-    """Return what was on the screen, or the types' shares where that was another run's."""
-    if blend is not None and len(blend[1]) == what.audit.n_types:
-        return blend[0], np.array(blend[1])
-    return what.starts()[FIRST]

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from emdpo import files
 from emdpo.bundles import pack, unpack
-from emdpo.chosen import CHOSEN, Chosen, chosen_settings, save_chosen
+from emdpo.chosen import CHOSEN, Chosen, check_chosen, chosen_settings, save_chosen
 from emdpo.core.errors import RunError
 from emdpo.demo import demo_file
 from emdpo.jobs import Jobs, folder_of, result_of, runs_home
@@ -129,10 +129,14 @@ class Workplace:
         return str(path.stat().st_mtime_ns) if path.exists() else ""
 
     def choose(self, run_id: str, chosen: Chosen) -> str:
-        """Save a policy for a run, and return the run's id.
+        """Save a policy for a run, and return the run's id; EmdpoError where it does not fit.
 
         The shipped run is everybody's: a visitor who saves there gets a copy.
         """
+        from emdpo.runs import finished_summary
+
+        about = finished_summary(folder_of(self.home, run_id))
+        check_chosen(chosen, about["weights"], about["n_users"])
         status = self.status(run_id)
         if status.kind == UPLOAD and status.name == DEMO_NAME:
             run_id = self._copy(folder_of(self.home, run_id), OWN_DEMO_NAME)

@@ -20,6 +20,7 @@ from emdpo.ui import audit_tab, fit_events
 from emdpo.ui.app import build_app
 from emdpo.ui.what_if_events import WhatIfEvents, WhatIfTab
 from emdpo.ui.workplace import Workplace
+from emdpo.what_if import what_if
 
 SHARE, KL = "Share of its own gain lost", "KL regret"
 HOSTILE = "<img src=x onerror=alert(1)>${alert(1)}"
@@ -53,7 +54,7 @@ def cells(table):
 def test_the_part_starts_from_the_shares_of_the_types(events, tab, place, demo_run):
     shown = events.show(demo_run[1], SHARE, "region")
     audit = place.audit(demo_run[1])
-    form, weights = shown[tab.blend]
+    _, form, weights = shown[tab.blend]
     assert shown[tab.contents].visible and form == shown[tab.form] == "mixture"
     np.testing.assert_allclose(weights, audit.prevalence)
     visible = [shown[slider].visible for slider in tab.sliders]
@@ -68,7 +69,7 @@ def test_the_part_starts_from_the_shares_of_the_types(events, tab, place, demo_r
 def test_a_move_shows_what_types_and_groups_lose_with_n_and_interval(events, tab, place, demo_run):
     """Weights 20, 20, 60 are made to sum to one; the figures are those of the audit's mixture."""
     shown = events.move(demo_run[1], SHARE, "region", "mixture", 20, 20, 60, 0, 0, 0, 0, 99)
-    np.testing.assert_allclose(shown[tab.blend][1], [0.2, 0.2, 0.6])
+    np.testing.assert_allclose(shown[tab.blend][2], [0.2, 0.2, 0.6])
     assert "Type 1 20.0%, Type 2 20.0%, Type 3 60.0%" in shown[tab.weights]
     audit = emdpo.audit(place.fit(demo_run[1]), n_bootstrap=5, weights=(0.2, 0.2, 0.6))
     rows = cells(shown[tab.losses])
@@ -96,11 +97,11 @@ def test_a_move_shows_what_types_and_groups_lose_with_n_and_interval(events, tab
 def test_the_consensus_of_a_rule_is_shown_as_in_the_audit(events, tab, place, demo_run):
     audit = place.audit(demo_run[1])
     shown = events.begin(demo_run[1], KL, None, "consensus")
-    assert shown[tab.form] == "consensus" and shown[tab.blend][0] == "consensus"
-    assert shown[tab.blend][1] == audit.weights["consensus"].tolist()  # in full precision
+    assert shown[tab.form] == "consensus" and shown[tab.blend][1] == "consensus"
+    assert shown[tab.blend][2] == audit.weights["consensus"].tolist()  # in full precision
     assert f"<b>{audit.worst('kl')['consensus']:.3f}</b>" in shown[tab.summary]
     again = events.reshape(demo_run[1], KL, None, "mixture", shown[tab.blend])
-    assert again[tab.blend] == ("mixture", shown[tab.blend][1])
+    assert again[tab.blend] == (demo_run[1], "mixture", shown[tab.blend][2])
     assert again[tab.summary] != shown[tab.summary]
 
 
@@ -113,16 +114,16 @@ def test_the_position_moves_from_least_mean_to_least_worst(
     means, worsts = [end.x[0] for end in ends], [end.y[0] for end in ends]
     assert means == sorted(means) and worsts == sorted(worsts, reverse=True)
     last = shown[-1]
-    assert last[tab.form] == last[tab.blend][0] == form
+    assert last[tab.form] == last[tab.blend][1] == form
     if form == "consensus":
         best = place.audit(demo_run[1]).worst("kl")["consensus"]
         assert worsts[-1] == pytest.approx(best, rel=1e-5)
     weights = [last[slider].value for slider in tab.sliders[:3]]
-    assert weights == pytest.approx([100 * a for a in last[tab.blend][1]], abs=0.051)
+    assert weights == pytest.approx([100 * a for a in last[tab.blend][2]], abs=0.051)
 
 
 def test_another_kind_or_other_groups_show_the_same_blend(events, tab, demo_run):
-    blend = ("mixture", [0.5, 0.25, 0.25])
+    blend = (demo_run[1], "mixture", [0.5, 0.25, 0.25])
     by_region = events.look(demo_run[1], SHARE, "region", blend)
     by_age = events.look(demo_run[1], KL, "age_band", blend)
     assert by_region[tab.blend] == by_age[tab.blend] == blend
@@ -143,11 +144,11 @@ def test_all_sliders_at_zero_are_told_so_and_nothing_moves(events, tab, demo_run
 def test_without_a_run_nothing_is_shown(events, tab, run_id):
     assert not events.show(run_id, SHARE, None)[tab.contents].visible
     assert "line-error" in events.move(run_id, SHARE, None, "mixture", 1)[tab.note].value
-    kept, mark, told = events.save(run_id, ("mixture", [1.0]), "")
+    kept, mark, told = events.save(run_id, (run_id, "mixture", [1.0]), "")
     assert kept == mark == gr.skip() and "line-error" in told
 
 
-def test_strange_input_is_one_line(events, tab, demo_run):
+def test_strange_input_is_one_line(events, tab, place, demo_run):
     for shown in (
         events.begin(demo_run[1], SHARE, None, "pooled"),
         events.begin(demo_run[1], SHARE, None, None),
@@ -155,7 +156,7 @@ def test_strange_input_is_one_line(events, tab, demo_run):
     ):
         assert "line-error" in shown[tab.note].value
     odd = events.slide(demo_run[1], "no such kind", HOSTILE, 1e9)
-    assert odd[tab.blend][0] == "mixture" and HOSTILE not in odd[tab.losses]
+    assert odd[tab.blend][1] == "mixture" and HOSTILE not in odd[tab.losses]
     assert events.look(demo_run[1], SHARE, None, ("mixture", [0.5, 0.5]))[tab.blend][1] != [
         0.5,
         0.5,
@@ -165,7 +166,7 @@ def test_strange_input_is_one_line(events, tab, demo_run):
 def test_a_saved_policy_is_in_the_audit_at_once_and_in_the_downloads(events, tab, place, own_run):
     before = place.audit(own_run)
     assert "given" not in before.rules
-    blend = ("consensus", [0.2, 0.3, 0.5])
+    blend = (own_run, "consensus", [0.2, 0.3, 0.5])
     run_id, mark, told = events.save(own_run, blend, f"Ours {HOSTILE[:20]}")
     assert run_id == own_run and len(mark) == 22
     assert "Type 1 20.0%, Type 2 30.0%, Type 3 50.0%" in told and "<img" not in told
@@ -188,28 +189,32 @@ def test_a_saved_policy_is_in_the_audit_at_once_and_in_the_downloads(events, tab
 
 
 def test_a_saved_policy_leaves_with_the_run_and_comes_back(events, place, own_run):
-    events.save(own_run, ("mixture", [0.2, 0.3, 0.5]), "Ours")
+    events.save(own_run, (own_run, "mixture", [0.2, 0.3, 0.5]), "Ours")
     run_id, told = fit_events.open_bundle(place, str(place.bundle(own_run)))
     assert "line-good" in told
     assert place.audit(run_id).weights["given"].tolist() == [0.2, 0.3, 0.5]
 
 
 def test_another_save_replaces_the_first(events, place, own_run):
-    events.save(own_run, ("mixture", [0.2, 0.3, 0.5]), "")
+    events.save(own_run, (own_run, "mixture", [0.2, 0.3, 0.5]), "")
     place.audit(own_run)
     time.sleep(0.01)
-    events.save(own_run, ("mixture", [0.5, 0.3, 0.2]), "")
+    events.save(own_run, (own_run, "mixture", [0.5, 0.3, 0.2]), "")
     assert place.audit(own_run).weights["given"].tolist() == [0.5, 0.3, 0.2]
 
 
 def test_what_cannot_be_saved_is_one_line(events, demo_run):
+    """Nothing, another run's, too few weights, no weights, a name that is too long."""
+    here = demo_run[1]
     for blend, name in (
         (None, ""),
-        (("mixture", [0.5, 0.3]), ""),
-        (("mixture", [1, 0, 0]), "x" * 99),
+        (("a" * 22, "mixture", [1, 0, 0]), ""),
+        ((here, "mixture", [0.5, 0.5]), ""),
+        ((here, "mixture", [0.5, 0.3, 0.0]), ""),
+        ((here, "mixture", [1, 0, 0]), "x" * 99),
     ):
-        kept, mark, told = events.save(demo_run[1], blend, name)
-        assert kept == mark == gr.skip() and "line-error" in told
+        kept, mark, told = events.save(here, blend, name)
+        assert kept == mark == gr.skip() and "line-error" in told and "log id" not in told
 
 
 def test_a_damaged_choice_is_one_line_without_its_path(events, tab, place, own_run):
@@ -260,12 +265,12 @@ def test_sliders_follow_at_once_and_only_the_last_move_counts(place):
 
 
 def test_the_types_of_a_run_without_users_have_no_slider(events, tab, place, demo_run, monkeypatch):
-    what = events._of(demo_run[1])
+    what = what_if(place.fit(demo_run[1]), place.audit(demo_run[1]))
     prevalence = np.array([0.6, 0.399, 0.001])
     emptied = replace(what, audit=replace(what.audit, prevalence=prevalence))
-    monkeypatch.setattr(events, "_of", lambda _: emptied)
+    monkeypatch.setattr(place, "derived", lambda *_: emptied)
     shown = events.move(demo_run[1], SHARE, None, "mixture", 10, 10, 80)
-    assert shown[tab.blend][1] == [0.5, 0.5, 0.0]
+    assert shown[tab.blend][2] == [0.5, 0.5, 0.0]
     assert "Type 3" not in shown[tab.losses] + shown[tab.weights]
     assert not events.begin(demo_run[1], SHARE, None, "type-1")[tab.sliders[2]].visible
 
