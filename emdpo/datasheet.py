@@ -157,7 +157,7 @@ def _sizes(about: Summary, rankings: Rankings) -> pd.DataFrame:
 
 def _contents(rankings: Rankings, about: Summary) -> str:
     parts = [
-        "a user's id, a prompt, the answers shown, and the rank that the user gave to each (best "
+        "A user's id, a prompt, the answers shown, and the rank that the user gave to each (best "
         "= 1, equal = tied, none = shown but not ranked)"
     ]
     if any(messages is not None for messages in rankings.prompts["messages"]):
