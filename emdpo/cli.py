@@ -175,7 +175,10 @@ def _add_audit(parsers: Any) -> None:
         "--computed", type=_names, default=(), metavar="A,B", help="attributes made from rankings"
     )
     parser.add_argument(
-        "--weights", type=_weights, metavar="A,B", help="audit this mixture of types, too"
+        "--weights",
+        type=_weights,
+        metavar="A,B",
+        help="audit this mixture of types, too; by default the policy saved on the page",
     )
     parser.add_argument(
         "--policies",
@@ -267,7 +270,7 @@ def _add_chat(parsers: Any) -> None:
         dest="policy",
         required=True,
         metavar="NAME",
-        help="type-1, mixture, consensus, distilled, base",
+        help="type-1, mixture, consensus, given (saved on the page), distilled, base",
     )
     parser.add_argument("--max-tokens", type=int, default=default.max_tokens)
     parser.add_argument("--temperature", type=float, default=default.temperature)

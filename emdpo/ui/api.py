@@ -113,7 +113,7 @@ class Endpoints:
         temperature: float = Sampling.temperature,
         seed: int = Sampling.seed,
     ) -> Generator[list[dict[str, Any]], None, None]:
-        """Ask base, type-1 .. type-K, mixture, consensus (all, or `policies`); streams answers."""
+        """Ask base, type-1 .. type-K, mixture, consensus, given; or `policies`; streams answers."""
         with told_to_clients():
             if message := missing_chat(self._place, run_id):
                 raise RunError(message)
