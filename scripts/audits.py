@@ -129,7 +129,8 @@ def notes(read: dict[str, dict[str, Any]]) -> Iterator[str]:
             "min-max regret helps the worst type" if helped else "min-max regret does not help"
         )
         yield (
-            f"- *{name}*: {verdict} the worst type. Pooled DPO {about['worst_type']['pooled']} at a mean of "
+            f"- *{name}*: {verdict} the worst type. "
+            f"Pooled DPO {about['worst_type']['pooled']} at a mean of "
             f"{about['mean']['pooled']:.0%}; {changes}."
         )
     yield (
