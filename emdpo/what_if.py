@@ -9,10 +9,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from emdpo.core.groups import groupings
-from emdpo.core.rules import CONSENSUS, GIVEN, MIXTURE
-from emdpo.core.tradeoff import LINEAR_KINDS, TradeOff, audit_trade_off, kl_trade_off
-from emdpo.core.what_if import (
+from emdpo.core.blends import (
     BlendRegret,
     GroupMoments,
     Yardstick,
@@ -20,6 +17,9 @@ from emdpo.core.what_if import (
     group_moments,
     yardstick,
 )
+from emdpo.core.groups import groupings
+from emdpo.core.rules import CONSENSUS, GIVEN, MIXTURE
+from emdpo.core.tradeoff import LINEAR_KINDS, TradeOff, audit_trade_off, kl_trade_off
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray

@@ -14,7 +14,7 @@ from emdpo.plots.theme import GRID, MAX_GROUPS, group_label, question_figure, ty
 
 if TYPE_CHECKING:
     from emdpo.core.audit import Audit
-    from emdpo.core.what_if import BlendRegret
+    from emdpo.core.blends import BlendRegret
 
 COMPARED = "pooled"
 """The rule that a blend is set beside: what everybody gets today."""

@@ -17,9 +17,9 @@ if TYPE_CHECKING:
 
     from emdpo.chosen import Chosen
     from emdpo.core.audit import Audit
+    from emdpo.core.blends import BlendRegret
     from emdpo.core.regret import Floats
     from emdpo.core.tradeoff import TradeOff
-    from emdpo.core.what_if import BlendRegret
 
 FORM_LABELS = {
     "mixture": "Mixture: one type answers, drawn by weight",

@@ -8,9 +8,9 @@ import pytest
 from scipy import stats
 
 from emdpo.core.audit import KINDS, AuditConfig, audit_types
+from emdpo.core.blends import GroupMoments, blend_regret, blended, group_moments, yardstick
 from emdpo.core.regret import log_normalise, log_policies, regret_table
 from emdpo.core.rules import FORMS
-from emdpo.core.what_if import GroupMoments, blend_regret, blended, group_moments, yardstick
 
 BETA = 0.5
 EVERYBODY = np.ones(3, bool)
