@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,6 +11,7 @@ from emdpo import files
 from emdpo.adapters.distilled import DISTILLED, FOLDER, distilled_folder
 from emdpo.adapters.saved import TENSORS, load_adapter
 from emdpo.adapting import told_what_to_install
+from emdpo.audit_files import save_audit
 from emdpo.core.audit import Audit, AuditConfig, audit_types
 from emdpo.core.cautions import cautions
 from emdpo.core.errors import EmdpoError, RunError
@@ -19,6 +20,7 @@ from emdpo.core.rules import CONSENSUS, GIVEN
 from emdpo.core.sampled_regret import SampledRegret, SamplingPlan
 from emdpo.core.tested import Evidence
 from emdpo.fitting import Fit, fit_fingerprint
+from emdpo.locks import alone_in
 from emdpo.outside import outside_policies
 from emdpo.refitting import with_kept_refits
 from emdpo.settings import WRITES_NOTHING
@@ -26,6 +28,9 @@ from emdpo.settings import WRITES_NOTHING
 if TYPE_CHECKING:
     import pandas as pd
     from numpy.typing import ArrayLike
+
+TAKES_LONG = ("refit", "sampled", "evidence")
+"""Fields of an audit that are computed only when asked for, and then kept in the run."""
 
 
 def audit(
@@ -205,3 +210,34 @@ def with_kept(result: Audit, fit: Fit, run: str | Path) -> Audit:
     """Return an audit with all that takes long and that the run's last audit holds."""
     refitted = with_kept_refits(result, fit, run)
     return with_kept_evidence(with_kept_sampled(refitted, run), fit, run)
+
+
+def keep_audit(
+    result: Audit, fit: Fit, run: str | Path, page: Callable[[Audit], str] | None = None
+) -> Audit:
+    """Write an audit into its run folder, and return it as written: with all that takes long.
+
+    What `result` lacks of that the run's last audit may hold (`with_kept`). One process at a time
+    reads and writes, so that of several at work on a run none loses what another found.
+
+    Parameters
+    ----------
+    result : Audit
+        Of `fit`.
+    fit : Fit
+    run : path
+        The fit's folder.
+    page : callable, optional
+        Makes report.html of an audit; without it none is written.
+
+    Raises
+    ------
+    RunError
+        The folder cannot be written to.
+    """
+    with alone_in(Path(run) / "audit", wait=True):
+        found = {name: getattr(result, name) for name in TAKES_LONG}
+        found = {name: value for name, value in found.items() if value is not None}
+        kept = replace(with_kept(result, fit, run), **found)
+        save_audit(kept, run, None if page is None else page(kept), fit=fit)
+    return kept

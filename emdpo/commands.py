@@ -126,13 +126,12 @@ def select(options: argparse.Namespace) -> int:
 
 def audit(options: argparse.Namespace) -> int:
     """Audit a run and keep the audit in its folder."""
-    from emdpo.audit_files import save_audit
-    from emdpo.auditing import audit, with_kept_sampled, with_sampled
+    from emdpo.auditing import audit, keep_audit, with_sampled
     from emdpo.chosen import chosen_settings
     from emdpo.core.sampled_regret import SamplingPlan
     from emdpo.files import write_bytes
     from emdpo.outside import read_policies
-    from emdpo.refitting import with_kept_refits, with_refits
+    from emdpo.refitting import with_refits
     from emdpo.report import audit_page
     from emdpo.runs import load_fit
     from emdpo.telling import audit_text
@@ -159,19 +158,15 @@ def audit(options: argparse.Namespace) -> int:
     if options.refit:
         told = show_progress if sys.stderr.isatty() else None
         result = with_refits(result, found, options.refit, on_progress=told) or result
-    else:
-        result = with_kept_refits(result, found, options.folder)
-    if plan is None:
-        result = with_kept_sampled(result, options.folder)
-    else:
+    if plan is not None:
         told = show_stage if sys.stderr.isatty() else None
         drawn = with_sampled(result, found, plan, run=options.folder, on_progress=told)
         result = drawn or result  # nobody could stop it
     result = _with_evidence(options, result, found)
-    page = audit_page(result, found)
-    save_audit(result, options.folder, page, fit=found)
+    result = keep_audit(result, found, options.folder, lambda kept: audit_page(kept, found))
     if options.report:
-        write_to(options.report, lambda path: write_bytes(path, page.encode("utf-8", "replace")))
+        page = (Path(options.folder) / "audit" / "report.html").read_bytes()
+        write_to(options.report, lambda path: write_bytes(path, page))
     if options.zip:
         _publish(options, result, found)
     if options.json == "-":
@@ -192,14 +187,13 @@ def _publish(options: argparse.Namespace, result: Audit, found: Fit) -> None:
 
 
 def _with_evidence(options: argparse.Namespace, result: Audit, found: Fit) -> Audit:
-    """Return the audit with the evidence asked for, or else with what the run has kept."""
-    from emdpo.auditing import with_kept_evidence
+    """Return the audit with the evidence asked for."""
     from emdpo.predicting import evidence
 
     if options.evidence is None:
         if options.folds or options.file or options.users:
             raise EmdpoError("--folds, --rankings and --users go with --evidence")
-        return with_kept_evidence(result, found, options.folder)
+        return result
     tested = evidence(
         found,
         options.evidence,

@@ -16,15 +16,22 @@ except ImportError:  # Windows has no such locks
 
 
 @contextmanager
-def alone_in(folder: Path) -> Iterator[None]:
+def alone_in(folder: Path, *, wait: bool = False) -> Iterator[None]:
     """Hold a folder, made if need be; the system lets go when the process ends, however it does.
 
     Nothing is held where the platform or the file system has no such locks.
 
+    Parameters
+    ----------
+    folder : path
+    wait : bool
+        Until whoever holds it has done, for work of a moment.
+
     Raises
     ------
     RunError
-        Another process (or another fit of this one) holds it, or it cannot be made.
+        Another process (or another fit of this one) holds it and is not waited for, or it cannot be
+        made.
     """
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -36,7 +43,7 @@ def alone_in(folder: Path) -> Iterator[None]:
     held = os.open(folder, os.O_RDONLY)
     try:
         try:
-            fcntl.flock(held, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            fcntl.flock(held, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError:
             raise RunError(f"{folder}: another fit is at work in this folder") from None
         except OSError:

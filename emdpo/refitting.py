@@ -15,10 +15,14 @@ from emdpo.core.groups import groupings
 from emdpo.core.json_values import plain
 from emdpo.core.loglinear import LogLinearPolicies
 from emdpo.core.refits import Fitted, OnProgress, RefitAudit, refit_audit
+from emdpo.core.rules import GIVEN
 from emdpo.fitting import Fit, fit_fingerprint
 
-SETTINGS = ("min_group", "confidence", "crossed", "weights", "weights_form")
-"""Fields of an audit's configuration that its refitted intervals depend on."""
+SETTINGS = ("min_group", "confidence", "crossed")
+"""Fields of an audit's configuration that all its refitted intervals depend on."""
+
+OWN_WEIGHTS = ("weights", "weights_form")
+"""Fields that only those of the rule `given` depend on."""
 
 
 def with_refits(
@@ -102,16 +106,36 @@ def with_kept_refits(result: Audit, fit: Fit, run: str | Path) -> Audit:
         return result
     if refits is None or refits.fit_sha256 != fit_fingerprint(fit):
         return result
-    if _settings(about.get("config")) != _settings(plain(vars(result.config))):
-        return result
+    return with_known_refits(result, refits, about.get("config"))
+
+
+def with_known_refits(result: Audit, refits: RefitAudit, config: Any) -> Audit:
+    """Return an audit with the refitted intervals that were made for an audit of the same fit.
+
+    As it is where they are not true of it. If only the user's own weights are others, those of the
+    rule `given` are nan.
+
+    Parameters
+    ----------
+    result : Audit
+    refits : RefitAudit
+    config
+        Of the audit that they were made for, as audit.json has it.
+    """
+    before, now = (
+        each if isinstance(each, Mapping) else {} for each in (config, plain(vars(result.config)))
+    )
     shown = {(group.attribute, group.value) for group in result.groups}
     known = {(group.attribute, group.value) for group in refits.groups}
-    if shown <= known and set(result.rules) <= set(refits.worst["share"]):
-        groups = tuple(each for each in refits.groups if (each.attribute, each.value) in shown)
-        return replace(result, refit=replace(refits, groups=groups))
-    return result
-
-
-def _settings(config: Any) -> dict[str, Any]:
-    known: Mapping[str, Any] = config if isinstance(config, Mapping) else {}
-    return {name: known.get(name) for name in SETTINGS}
+    rules = set(refits.worst["share"])
+    if any(before.get(name) != now.get(name) for name in OWN_WEIGHTS):
+        rules.discard(GIVEN)
+    if (
+        any(before.get(name) != now.get(name) for name in SETTINGS)
+        or not shown <= known
+        or not set(result.rules) - {GIVEN} <= rules
+    ):
+        return result
+    unknown = [rule for rule in result.rules if rule not in rules]
+    groups = tuple(each for each in refits.groups if (each.attribute, each.value) in shown)
+    return replace(result, refit=replace(refits, groups=groups).of_rules(result.rules, unknown))

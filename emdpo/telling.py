@@ -203,6 +203,8 @@ def refit_text(result: Audit) -> str:
         f"{refit.agreement:.2f}): worst type's share, {refit.confidence:.0%} interval"
     ]
     for rule, (low, high) in refit.worst["share"].items():
+        if math.isnan(low):
+            continue
         lines.append(f"{rule:<12}{_percent(worst[rule]):>12}   {_percent(low)} to {_percent(high)}")
     return "\n".join(lines)
 

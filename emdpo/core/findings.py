@@ -65,6 +65,8 @@ class Finding:
     """Of a difference between a group and everybody else, adjusted for all groups looked at."""
     refitted: tuple[float, float] | None = None
     """Interval of that difference with types found anew; None where that was not asked."""
+    group: tuple[str, str] | None = None
+    """Attribute and value of a group that loses more than everybody else; user text."""
 
 
 @dataclass(frozen=True)
@@ -101,9 +103,7 @@ def worst_group(
     groups = [
         group
         for group in audit.groups
-        if group.known
-        and group.attribute in asked
-        and np.isfinite(group.regret[kind][rule])
+        if group.known and group.attribute in asked and np.isfinite(group.regret[kind][rule])
     ]
     if not groups:
         return None
@@ -216,10 +216,7 @@ def _harmed(audit: Audit, group: GroupRegret, rule: str, remedy: str) -> Finding
         f"Under {_lower(rule)}, {_people(group)} {_lose(audit, group, rule)}. That is "
         f"{_points(audit, above, ends)} more than everybody else ({_chance(p_value)})"
     )
-    refitted = None
-    if audit.refit is not None:
-        again = audit.refit.group(group.attribute, group.value)
-        refitted = None if again is None else again.above_rest_interval["share"][rule]
+    refitted = _found_anew(audit, group, rule)
     stands = refitted is None or refitted[0] > 0
     if refitted is not None:
         told = f"{100 * refitted[0]:.0f} to {100 * refitted[1]:.0f} points"
@@ -230,7 +227,15 @@ def _harmed(audit: Audit, group: GroupRegret, rule: str, remedy: str) -> Finding
         )
     text += f".{_remedied(audit, group, rule, remedy)}"
     kind = "group" if stands else "uncertain"
-    return Finding(text, above, *ends, group.n, kind, p_value, refitted)
+    name = (group.attribute, group.value)
+    return Finding(text, above, *ends, group.n, kind, p_value, refitted, name)
+
+
+def _found_anew(audit: Audit, group: GroupRegret, rule: str) -> tuple[float, float] | None:
+    """Return the interval of a group's difference with types found anew, where there is one."""
+    again = None if audit.refit is None else audit.refit.group(group.attribute, group.value)
+    ends = None if again is None else again.above_rest_interval["share"][rule]
+    return None if ends is None or np.isnan(ends[0]) else ends
 
 
 def _points(audit: Audit, value: float, ends: tuple[float, float]) -> str:

@@ -12,7 +12,7 @@ to those of the fit by the users they share.
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
@@ -44,6 +44,9 @@ OnProgress = Callable[[int, int], None]
 """Called with the refits done and those asked for."""
 
 Ends = tuple[float, float]
+
+NOWHERE: Ends = (float("nan"), float("nan"))
+"""Of an interval that nobody computed, or of a regret that does not exist."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -103,6 +106,30 @@ class RefitAudit:
         )
         return next(wanted, None)
 
+    def of_rules(self, rules: Sequence[str], unknown: Sequence[str] = ()) -> RefitAudit:
+        """Return the intervals of some rules; nan for rules that are `unknown`."""
+        nowhere = np.full_like(self.weights, np.nan)
+
+        def chosen(table: Mapping[str, Mapping[str, Any]], missing: Any) -> dict[str, Any]:
+            return {
+                kind: {rule: missing if rule in unknown else by_rule[rule] for rule in rules}
+                for kind, by_rule in table.items()
+            }
+
+        return replace(
+            self,
+            regret=chosen(self.regret, nowhere),
+            worst=chosen(self.worst, NOWHERE),
+            groups=tuple(
+                replace(
+                    group,
+                    interval=chosen(group.interval, NOWHERE),
+                    above_rest_interval=chosen(group.above_rest_interval, NOWHERE),
+                )
+                for group in self.groups
+            ),
+        )
+
     def to_dict(self) -> dict[str, Any]:
         """Return the key `refit` of audit.json as JSON values; null for what does not exist."""
         return plain({**vars(self), "groups": [vars(group) for group in self.groups]})
@@ -116,9 +143,12 @@ class RefitAudit:
 
         def pairs(table: Any) -> dict[str, dict[str, Ends]]:
             return {
-                kind: {rule: (low, high) for rule, (low, high) in by_rule.items()}
+                kind: {rule: end_pair(*ends) for rule, ends in by_rule.items()}
                 for kind, by_rule in table.items()
             }
+
+        def end_pair(low: float | None, high: float | None) -> Ends:
+            return np.nan if low is None else low, np.nan if high is None else high
 
         try:
             return cls(

@@ -161,8 +161,7 @@ class Workplace:
         With what takes long and was computed before or since, as by `emdpo audit --sampled`, and
         the policy that was saved, also while this page was open.
         """
-        from emdpo.audit_files import save_audit
-        from emdpo.auditing import audit, with_kept
+        from emdpo.auditing import audit, keep_audit, with_kept
 
         folder = folder_of(self.home, run_id)
 
@@ -172,7 +171,7 @@ class Workplace:
             except RunError as error:
                 raise RunError(str(error).replace(f"{folder}", "this run")) from None
             result = audit(fit, **given)
-            save_audit(with_kept(result, fit, folder), folder, fit=fit)
+            keep_audit(result, fit, folder)
             return result
 
         what = ("audit", self.chosen_version(run_id))

@@ -89,7 +89,7 @@ def test_the_worst_group_and_the_remedy_in_words():
         "(95% interval 70 to 90%)."
     )
     assert (found.value, found.low, found.high, found.n) == (0.6, 0.5, 0.7, 62)
-    assert (found.p_value, found.refitted) == (0.001, None)
+    assert (found.p_value, found.refitted, found.group) == (0.001, None, ("age", "60+"))
 
 
 def test_of_groups_that_lose_more_the_one_that_loses_most_is_named():
@@ -107,6 +107,13 @@ def test_types_found_anew_can_take_a_finding_back():
     assert of_kind(unsure, "group") == []
     (found,) = of_kind(unsure, "uncertain")
     assert "but where types are found anew it may be nothing (-10 to 90 points)." in found.text
+
+
+def test_where_a_rule_was_not_judged_with_types_found_anew_nothing_is_said_of_it():
+    nowhere = replace(audit_of(YOUNG, OLD), refit=refits("60+", np.nan, np.nan))
+    (found,) = of_kind(nowhere, "group")
+    assert found.refitted is None
+    assert "anew" not in found.text
 
 
 @pytest.mark.parametrize(("p", "low", "told"), [(0.05, 0.1, 1), (0.06, 0.1, 0), (0.05, -0.1, 0)])

@@ -126,5 +126,30 @@ def test_they_are_kept_for_the_same_fit_and_settings_only(fit, refitted, tmp_pat
     assert with_kept_refits(other, fit, tmp_path).refit is None
     another = replace(fit, data_sha256="0" * 64)
     assert with_kept_refits(emdpo.audit(fit, n_bootstrap=20), another, tmp_path).refit is None
+
+
+def test_weights_of_one_s_own_cost_only_the_intervals_of_their_own_rule(fit, refitted, tmp_path):
+    """Kept, written and read again, then with the weights that they were made for."""
+    from emdpo.audit_files import save_audit
+
+    save_audit(refitted, tmp_path, fit=fit)
     weighted = emdpo.audit(fit, n_bootstrap=20, weights=(0.2, 0.3, 0.5))
-    assert with_kept_refits(weighted, fit, tmp_path).refit is None
+    for _ in range(2):
+        kept = with_kept_refits(weighted, fit, tmp_path)
+        again, before = kept.refit, refitted.refit
+        assert tuple(again.worst["share"]) == weighted.rules
+        assert again.worst["share"]["pooled"] == before.worst["share"]["pooled"]
+        assert np.isnan(again.worst["share"]["given"]).all()
+        assert np.isnan(again.regret["kl"]["given"]).all()
+        for group, old in zip(again.groups, before.groups, strict=True):
+            assert group.interval["kl"]["pooled"] == old.interval["kl"]["pooled"]
+            assert np.isnan(group.above_rest_interval["share"]["given"]).all()
+        save_audit(kept, tmp_path, fit=fit)
+    whole = with_refits(weighted, fit, 2, n_workers=1)
+    save_audit(whole, tmp_path, fit=fit)
+    again = with_kept_refits(weighted, fit, tmp_path).refit
+    assert np.isfinite(again.worst["share"]["given"]).all()
+    other = emdpo.audit(fit, n_bootstrap=20, weights=(0.5, 0.3, 0.2))
+    assert np.isnan(with_kept_refits(other, fit, tmp_path).refit.worst["share"]["given"]).all()
+    plain = emdpo.audit(fit, n_bootstrap=20)
+    assert "given" not in with_kept_refits(plain, fit, tmp_path).refit.worst["share"]
