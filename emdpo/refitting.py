@@ -120,10 +120,10 @@ def with_known_refits(result: Audit, refits: RefitAudit, config: Any) -> Audit:
     result : Audit
     refits : RefitAudit
     config
-        Of the audit that they were made for, as audit.json has it.
+        Fields of the settings of the audit that they were made for, or what audit.json says.
     """
     before, now = (
-        each if isinstance(each, Mapping) else {} for each in (config, plain(vars(result.config)))
+        plain(each) if isinstance(each, Mapping) else {} for each in (config, vars(result.config))
     )
     shown = {(group.attribute, group.value) for group in result.groups}
     known = {(group.attribute, group.value) for group in refits.groups}

@@ -316,6 +316,31 @@ def test_speed_and_time_left_of_adapters():
     assert pace.seconds_left == 0.0
 
 
+def test_time_left_of_a_job_in_steps(tmp_path):
+    """Two of 10 draws 6 s after the start: 8 more take 24 s."""
+    path = tmp_path / "progress.jsonl"
+    steps = [
+        {"event": "step", "done": done, "steps": 10, "time": 100.0 + 3 * done} for done in range(3)
+    ]
+    write_events(path, {"event": "started", "time": 90.0}, steps[0])
+    reader = ProgressReader(path)
+    assert reader.read().seconds_left is None
+    write_events(path, *steps[1:])
+    progress = reader.read()
+    assert progress.steps == (2, 10)
+    assert progress.seconds_left == pytest.approx(24.0)
+
+
+def test_a_job_that_listened_to_stop_after_its_server_ended_is_stopped(tmp_path):
+    """Nobody was there to write down how the child ended: its stop file tells."""
+    folder = tmp_path / ("a" * 22)
+    write_about(folder, "refits", "x", {})
+    assert Jobs(tmp_path).status(folder.name).message == "interrupted"
+    (folder / "stop").touch()
+    status = Jobs(tmp_path).status(folder.name)
+    assert (status.state, status.message) == (JobState.STOPPED, "before there was a result")
+
+
 def test_rounds_are_kept_when_a_fit_of_adapters_goes_on(tmp_path):
     log = tmp_path / "progress.jsonl"
     rounds = [{"event": "round", "round": number, "guard": -number} for number in (0, 1, 0, 1, 2)]

@@ -19,6 +19,7 @@ _PROGRAMS = {
     "selection": "emdpo.jobs.selection",
     "estimate": "emdpo.jobs.estimation",
     "evidence": "emdpo.jobs.evidence",
+    "refits": "emdpo.jobs.refits",
 }
 """What runs the kinds of job that are no fit."""
 

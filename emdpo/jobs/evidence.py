@@ -12,16 +12,16 @@ from dataclasses import replace
 from pathlib import Path
 
 from emdpo import files
-from emdpo.audit_files import save_audit
-from emdpo.auditing import audit, with_kept
+from emdpo.auditing import audit, keep_audit
 from emdpo.chosen import chosen_settings
 from emdpo.core.errors import EmdpoError
 from emdpo.core.rankings import Rankings
 from emdpo.core.readers import load
 from emdpo.core.tested import SPLIT, WAYS, EvidenceConfig
+from emdpo.jobs.about_runs import do_job, job_parser
 from emdpo.jobs.children import input_file
 from emdpo.predicting import evidence
-from emdpo.resuming import PROGRESS, ProgressLog
+from emdpo.resuming import ProgressLog
 from emdpo.runs import load_fit
 
 RESULT = "evidence.json"
@@ -29,22 +29,9 @@ RESULT = "evidence.json"
 
 def main(arguments: list[str] | None = None) -> int:
     """Write FOLDER/evidence.json and return the exit code: 0 done, 2 bad input."""
-    parser = argparse.ArgumentParser(prog="emdpo.jobs.evidence")
-    parser.add_argument("run", type=Path)
+    parser = job_parser("emdpo.jobs.evidence")
     parser.add_argument("--by", choices=WAYS, required=True)
-    parser.add_argument("--out", type=Path, required=True)
-    options = parser.parse_args(arguments)
-    log = ProgressLog(options.out / PROGRESS)
-    try:
-        _test(options, log)
-    except EmdpoError as error:
-        message = str(error).replace(f"{options.run}", "this run")
-        log.write("failed", message=message)
-        sys.stderr.write(f"error: {message}\n")
-        return 2
-    finally:
-        log.close()
-    return 0
+    return do_job(parser.parse_args(arguments), _test)
 
 
 def _test(options: argparse.Namespace, log: ProgressLog) -> None:
@@ -56,8 +43,8 @@ def _test(options: argparse.Namespace, log: ProgressLog) -> None:
         rankings=_given_rankings(run) if options.by == SPLIT else None,
         progress=lambda done, steps: log.write("step", done=done, steps=steps),
     )
-    result = with_kept(audit(fit, **chosen_settings(run, fit.n_types)), fit, run)
-    save_audit(replace(result, evidence=tested), run, fit=fit)
+    result = audit(fit, **chosen_settings(run, fit.n_types))
+    keep_audit(replace(result, evidence=tested), fit, run)
     files.write_json(options.out / RESULT, tested.to_dict())
     log.write("finished", by=options.by)
 

@@ -22,13 +22,15 @@ from emdpo.jobs.progress import Progress
 from emdpo.resuming import STOP
 
 FIT, SELECTION, ESTIMATE, UPLOAD = "fit", "selection", "estimate", "upload"
-EVIDENCE = "evidence"
-"""Kinds of job; an upload is a finished run that came as a bundle, and evidence is about a run."""
+EVIDENCE, REFITS = "evidence", "refits"
+"""Kinds of job; an upload is a finished run that came as a bundle; the last two are about a run, in
+whose audit they leave what they find."""
 
 _RESULTS = {
     SELECTION: "selection.json",
     ESTIMATE: "estimate.json",
     EVIDENCE: "evidence.json",
+    REFITS: "refits.json",
 }
 """What each kind of job writes last; the others fit.json."""
 
@@ -57,7 +59,7 @@ class JobStatus:
 
     job_id: str
     kind: str
-    """fit, selection, estimate, evidence or upload."""
+    """fit, selection, estimate, upload, evidence or refits."""
     name: str
     """Of the data."""
     config: dict[str, Any]
@@ -157,7 +159,8 @@ def job_state(
 
 def _ended_without_result(folder: Path) -> tuple[JobState, str, bool]:
     path = folder / "job" / "end.json"
-    end = files.read_json(path) if path.exists() else {"exit_code": None, "stopped": False}
+    unknown = {"exit_code": None, "stopped": (folder / STOP).exists()}
+    end = files.read_json(path) if path.exists() else unknown
     if end["stopped"]:
         return JobState.STOPPED, "before there was a result", False
     message, by_itself = _error_line(folder), (end["exit_code"] or 0) > 0

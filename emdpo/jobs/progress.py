@@ -43,7 +43,7 @@ class Progress:
     restarts_done: int
     """Starts that ended."""
     steps: tuple[int, int] | None
-    """Fits done and in all, of a choice of the number of types; None for a fit."""
+    """Fits or draws done and in all, of a job that is no fit; None before, and for a fit."""
     training: dict[str, Any] | None
     """The last event of the training of adapters, one of TRAINING; None before it. `step` and
     `scoring` have round, rounds and done, the share of the round's steps or scores in [0, 1]."""
@@ -52,7 +52,8 @@ class Progress:
     tokens_per_second: float | None
     """At which adapters are trained or scored now; None before."""
     seconds_left: float | None
-    """Until the last round allowed, at the speed so far; None where it cannot be told."""
+    """Until the last round allowed or the last step, at the speed so far; None where it cannot be
+    told."""
     ended: dict[str, Any] | None
     """The event `finished` or `failed`; None while the job runs."""
 
@@ -72,23 +73,29 @@ class Progress:
 
 @dataclass
 class Pace:
-    """How fast adapters are trained since the fit began or went on."""
+    """How fast a job gets on since it began or went on."""
 
     _recent: deque[tuple[float, int]] = field(default_factory=lambda: deque(maxlen=RECENT))
     """Time and tokens of the last batches."""
     _first: tuple[float, float] | None = None
-    """Time and rounds done when they were first told."""
+    """Time and rounds of adapters, or steps, done when they were first told."""
     _last: tuple[float, float, float] = (0.0, 0.0, 0.0)
-    """Time, rounds done, rounds allowed."""
+    """Time, rounds or steps done, rounds or steps allowed."""
 
     def take(self, event: dict[str, Any]) -> None:
         """Take note of an event of the training."""
         if event.get("n_tokens"):
             self._recent.append((event["time"], event["n_tokens"]))
         if event["event"] in ("step", "scoring") and "done" in event:
-            done = rounds_done(event)
-            self._first = self._first or (event["time"], done)
-            self._last = (event["time"], done, float(event["rounds"]))
+            self._reach(event["time"], rounds_done(event), float(event["rounds"]))
+
+    def take_step(self, event: dict[str, Any]) -> None:
+        """Take note of an event that has steps done and in all."""
+        self._reach(event["time"], float(event["done"]), float(event["steps"]))
+
+    def _reach(self, now: float, done: float, in_all: float) -> None:
+        self._first = self._first or (now, done)
+        self._last = (now, done, in_all)
 
     @property
     def tokens_per_second(self) -> float | None:
@@ -100,7 +107,7 @@ class Pace:
 
     @property
     def seconds_left(self) -> float | None:
-        """If all rounds that are allowed are needed."""
+        """If all rounds or steps that are allowed are needed."""
         if self._first is None:
             return None
         (began, done_then), (now, done, rounds) = self._first, self._last
@@ -182,6 +189,7 @@ class ProgressReader:
                 self._done.add(event["restart"])
             case "step" if "steps" in event:
                 self._steps = (event["done"], event["steps"])
+                self._pace.take_step(event)
             case name if name in TRAINING:
                 self._training = event
                 self._pace.take(event)

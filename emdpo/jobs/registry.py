@@ -21,8 +21,8 @@ from emdpo.core.errors import EmdpoError, RunError
 from emdpo.jobs.children import is_alive, spawn
 from emdpo.jobs.folder import (
     ESTIMATE,
-    EVIDENCE,
     FIT,
+    REFITS,
     SELECTION,
     UPLOAD,
     JobState,
@@ -40,8 +40,8 @@ from emdpo.resuming import PROGRESS, STOP
 if TYPE_CHECKING:
     from emdpo.fitting import FitConfig
 
-TESTED = "tested.json"
-"""Beside a run's job.json: the job that tests it, or did."""
+_NEWEST = "newest_{}.json"
+"""Beside a run's job.json: the last job of a kind about that run."""
 
 _POLL_SECONDS = 0.25
 _GRACE_SECONDS = 10.0
@@ -95,26 +95,27 @@ class Jobs:
         """Queue an estimate of what a fit of adapters will take, and return its id."""
         return self._start(ESTIMATE, data.name, config.to_dict(), data)
 
-    def start_evidence(self, run_id: str, by: str) -> str:
-        """Queue a test of a finished run on rankings that nobody fitted, and return its id.
+    def start_about(self, run_id: str, kind: str, **settings: Any) -> str:
+        """Queue a job about a finished run, of kind EVIDENCE or REFITS, and return its id.
 
-        Of the one that is under way already, if so: a run's audit has room for one.
+        Of the one of its kind that is under way already, if so: a run's audit has room for one.
         """
         run = folder_of(self.home, run_id)
         with self._lock:
             if not self.status(run_id).has_result:
                 raise RunError("this run has no result yet")
-            active = self.evidence_of(run_id)
+            active = self.active_about(run_id, kind)
             if active is None:
                 name = files.read_json(run / "job" / "job.json")["name"]
-                active = self._start(EVIDENCE, name, {"run": run_id, "by": by})
-                files.write_json(run / "job" / TESTED, {"job": active})
+                active = self._start(kind, name, {"run": run_id, **settings})
+                files.write_json(run / "job" / _NEWEST.format(kind), {"job": active})
         return active
 
-    def evidence_of(self, run_id: str) -> str | None:
-        """Return the job that tests this run now; None where there is none."""
+    def active_about(self, run_id: str, kind: str) -> str | None:
+        """Return the job of a kind about this run that is under way; None where there is none."""
         try:
-            job = files.read_json(folder_of(self.home, run_id) / "job" / TESTED)["job"]
+            told = folder_of(self.home, run_id) / "job" / _NEWEST.format(kind)
+            job = files.read_json(told)["job"]
             return job if self.status(job).state.is_active else None
         except (KeyError, RunError):
             return None
@@ -152,9 +153,13 @@ class Jobs:
                 self._end_if_nothing_is_lost(job_id)
 
     def _end_if_nothing_is_lost(self, job_id: str) -> None:
-        """End a child that has nothing to save yet: a choice of K, a fit that still reads."""
-        process = self._running.get(job_id)
-        if process and not self._logs.read(self.home / job_id / PROGRESS).iterations:
+        """End a child that has nothing to save yet: a choice of K, a fit that still reads.
+
+        One that finds types anew listens after every draw, so as to leave the run's audit whole.
+        """
+        process, folder = self._running.get(job_id), self.home / job_id
+        listens = files.read_json(folder / "job" / "job.json")["kind"] == REFITS
+        if process and not listens and not self._logs.read(folder / PROGRESS).iterations:
             process.terminate()
 
     def status(self, job_id: str) -> JobStatus:

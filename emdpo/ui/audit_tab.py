@@ -23,6 +23,7 @@ from emdpo.ui.faults import one_line
 from emdpo.ui.markup import line
 from emdpo.ui.results import (
     fit_demo,
+    folded_table,
     missing,
     missing_part,
     missing_view,
@@ -92,7 +93,7 @@ def build(place: Workplace, session: Session) -> None:
     renewed.then(
         partial(offer_downloads, place), run_id, tab.downloads, show_progress="hidden", **PRIVATE
     )
-    tested.job_id.change(
+    tested.controls.job_id.change(
         partial(offer_downloads, place), run_id, tab.downloads, show_progress="hidden", **PRIVATE
     )
     what_if_tab.connect(place, session, what_if, [tab.kind, tab.attribute], made, renewed)
@@ -119,15 +120,15 @@ def _lay_out() -> AuditTab:
         matrix = gr.Plot(label="Regret matrix", show_label=False, min_width=320)
         tradeoff = gr.Plot(label="Trade-off", show_label=False, min_width=320)
     tables = [
-        _table("Table: regret of each type under each rule"),
-        _table("Table: regret of each group, with interval and number of users"),
-        _table("Table: plain regret of each type with each type's model"),
+        folded_table("Table: regret of each type under each rule"),
+        folded_table("Table: regret of each group, with interval and number of users"),
+        folded_table("Table: plain regret of each type with each type's model"),
     ]
     with gr.Accordion("What each rule does, whom it protects and whom it can hurt", open=False):
         gr.HTML(rule_notes_html())
     with gr.Column(visible=False) as sampled:
         sampled_note = gr.HTML()
-        sampled_table = _table("Table: regret by the answers that policies write")
+        sampled_table = folded_table("Table: regret by the answers that policies write")
     downloads = [report, numbers, published, tables_zip]
     drawn = [sampled, sampled_note, sampled_table]
     figures = (by_rule, by_group, matrix, tradeoff)
@@ -155,13 +156,6 @@ def _controls() -> tuple[gr.Dropdown, gr.Radio, gr.CheckboxGroup]:
         info="Ways to make one policy for everybody; pooled is plain DPO.",
     )
     return attribute, kind, rules
-
-
-def _table(title: str) -> gr.Dataframe:
-    with gr.Accordion(title, open=False):
-        return gr.Dataframe(
-            label=title, show_label=False, interactive=False, datatype="str", wrap=True
-        )
 
 
 def show(place: Workplace, run_id: str) -> list[Any]:

@@ -15,17 +15,16 @@ from emdpo.evidence_words import (
     evidence_note,
     evidence_rows,
 )
-from emdpo.jobs import JobState
-from emdpo.ui import fit_view
-from emdpo.ui.faults import one_line
-from emdpo.ui.fit_events import status_or_none
-from emdpo.ui.markup import line, listing, text
+from emdpo.jobs.folder import EVIDENCE
+from emdpo.ui.markup import listing, text
 from emdpo.ui.results import missing
+from emdpo.ui.run_jobs import RunJob, audit_or_none
 from emdpo.ui.workplace import Workplace
 
 if TYPE_CHECKING:
     import plotly.graph_objects as go
 
+    from emdpo.core.audit import Audit
     from emdpo.core.tested import Evidence
     from emdpo.fitting import Fit
 
@@ -50,60 +49,19 @@ FIRST = next(iter(MEASURES))
 NOT_TESTED = "Not tested yet: choose what is held out, and press Test it."
 
 
-def start(place: Workplace, run_id: str, way: str) -> list[Any]:
-    """Start a test of the run, or find the one that is under way; updates of `watched`."""
-    try:
-        if message := missing(place, run_id):
-            return [gr.skip(), gr.skip(), line(message, "warning"), gr.skip(), gr.skip()]
-        job_id = place.jobs.start_evidence(run_id, WAYS.get(way, RANKING))
-    except Exception as error:  # noqa: BLE001 - shown as one line
-        return [gr.skip(), gr.skip(), line(one_line(error), "error"), gr.skip(), gr.skip()]
-    return watch(place, run_id, job_id)
+def _outcome(audit: Audit | None) -> str:
+    tested = None if audit is None else audit.evidence
+    return NOT_TESTED if tested is None else evidence_note(tested)
 
 
-def attach(place: Workplace, run_id: str) -> list[Any]:
-    """Find the test of a run that is under way, after a reload, say; updates of `watched`."""
-    return watch(place, run_id, place.jobs.evidence_of(run_id) or "")
-
-
-def stop(place: Workplace, job_id: str) -> str:
-    """Stop a test, and say so."""
-    try:
-        if job_id:
-            place.jobs.stop(job_id)
-    except Exception as error:  # noqa: BLE001 - shown as one line
-        return line(one_line(error), "error")
-    return line("Stopping.", "good")
-
-
-def watch(place: Workplace, run_id: str, job_id: str) -> list[Any]:
-    """Return updates of `watched`: where the test stands; its id goes when it is over."""
-    job = status_or_none(place, job_id)
-    if job is not None and job.state.is_active:
-        buttons = [gr.Button(interactive=False), gr.Button(interactive=True)]
-        return [job_id, gr.Timer(active=True), fit_view.state_html(job), *buttons]
-    note = _outcome(place, run_id) if job is None or job.has_result else _failed(job)
-    buttons = [gr.Button(interactive=not missing(place, run_id)), gr.Button(interactive=False)]
-    return ["", gr.Timer(active=False), note, *buttons]
-
-
-def _outcome(place: Workplace, run_id: str) -> str:
-    tested = _evidence(place, run_id)
-    return line(NOT_TESTED if tested is None else evidence_note(tested))
-
-
-def _failed(job: Any) -> str:
-    words = f"{job.state}: {job.message}" if job.message else str(job.state)
-    return line(words[:1].upper() + words[1:], "error" if job.state is JobState.FAILED else "note")
+TEST = RunJob(EVIDENCE, lambda way: {"by": WAYS.get(way, RANKING)}, _outcome)
+"""Of a run on rankings that nobody fitted."""
 
 
 def _evidence(place: Workplace, run_id: str) -> Evidence | None:
     """Return the evidence that a finished run has; None where there is none."""
-    try:
-        return None if missing(place, run_id) else place.audit(run_id).evidence
-    except Exception as error:  # noqa: BLE001 - logged; the audit says what is wrong
-        one_line(error)
-        return None
+    audit = audit_or_none(place, run_id)
+    return None if audit is None else audit.evidence
 
 
 def show(place: Workplace, run_id: str) -> list[Any]:

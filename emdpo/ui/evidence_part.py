@@ -13,11 +13,10 @@ import gradio as gr
 
 from emdpo.evidence_words import BETTER, MEASURE_LABELS
 from emdpo.ui import evidence_events as events
+from emdpo.ui.results import folded_table
+from emdpo.ui.run_jobs import QUIET, JobControls, job_buttons, job_controls
 from emdpo.ui.session import Session
 from emdpo.ui.workplace import Workplace
-
-PRIVATE: dict[str, Any] = {"api_visibility": "private"}
-QUIET: dict[str, Any] = {**PRIVATE, "show_progress": "hidden"}
 
 INTRODUCTION = (
     "### Does it predict rankings nobody fitted?\n"
@@ -30,13 +29,8 @@ INTRODUCTION = (
 class EvidencePart:
     """The components of this part."""
 
-    job_id: gr.State
-    clock: gr.Timer
-    """Ticks only while a test is under way."""
+    controls: JobControls
     way: gr.Radio
-    start: gr.Button
-    stop: gr.Button
-    note: gr.HTML
     contents: gr.Column
     words: gr.HTML
     attribute: gr.Dropdown
@@ -46,11 +40,6 @@ class EvidencePart:
     posterior: gr.Plot
     table: gr.Dataframe
     groups: gr.Dataframe
-
-    @property
-    def watched(self) -> list[Any]:
-        """What `evidence_events.watch` writes."""
-        return [self.job_id, self.clock, self.note, self.start, self.stop]
 
     @property
     def shown(self) -> list[Any]:
@@ -64,25 +53,13 @@ def build(place: Workplace, session: Session) -> EvidencePart:
     """Lay the part out and connect it."""
     part = _lay_out()
     run_id = session.run_id
-    look: dict[str, Any] = {
-        "fn": partial(events.watch, place),
-        "inputs": [run_id, part.job_id],
-        "outputs": part.watched,
-        **QUIET,
-    }
     show: dict[str, Any] = {
         "fn": partial(events.show, place),
         "inputs": run_id,
         "outputs": part.shown,
         **QUIET,
     }
-    session.milestone.change(partial(events.attach, place), run_id, part.watched, **QUIET).then(
-        **show
-    )
-    part.start.click(partial(events.start, place), [run_id, part.way], part.watched, **PRIVATE)
-    part.stop.click(partial(events.stop, place), part.job_id, part.note, **PRIVATE).then(**look)
-    part.clock.tick(**look, trigger_mode="once")
-    part.job_id.change(**show)
+    events.TEST.connect(place, run_id, part.controls, part.way, session.milestone.change, show)
     gr.on(
         [part.attribute.input, part.measure.input],
         partial(events.show_choice, place),
@@ -105,9 +82,8 @@ def _lay_out() -> EvidencePart:
             min_width=280,
             elem_id="evidence-way",
         )
-        start = gr.Button("Test it", scale=1, min_width=120, elem_id="start-evidence")
-        stop = gr.Button("Stop", variant="stop", interactive=False, scale=1, min_width=100)
-    note = gr.HTML(elem_id="evidence-note")
+        buttons = job_buttons("Test it", "evidence")
+    controls = job_controls(*buttons, "evidence")
     with gr.Column(visible=False) as contents:
         words = gr.HTML(elem_id="evidence-words")
         with gr.Row(equal_height=True):
@@ -126,16 +102,7 @@ def _lay_out() -> EvidencePart:
         with gr.Row(equal_height=False):
             reliability = gr.Plot(label="Reliability", show_label=False, min_width=320)
             posterior = gr.Plot(label="Posteriors", show_label=False, min_width=320)
-        table = _table("Table: every policy, everybody")
-        groups = _table("Table: every policy by group")
-    head = (gr.State(""), gr.Timer(1.0, active=False), way, start, stop, note, contents, words)
-    return EvidencePart(
-        *head, attribute, measure, prediction, reliability, posterior, table, groups
-    )
-
-
-def _table(title: str) -> gr.Dataframe:
-    with gr.Accordion(title, open=False):
-        return gr.Dataframe(
-            label=title, show_label=False, interactive=False, datatype="str", wrap=True
-        )
+        table = folded_table("Table: every policy, everybody")
+        groups = folded_table("Table: every policy by group")
+    figures = (prediction, reliability, posterior)
+    return EvidencePart(controls, way, contents, words, attribute, measure, *figures, table, groups)

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from emdpo.jobs import JobState
-from emdpo.jobs.folder import ESTIMATE, EVIDENCE, SELECTION
+from emdpo.jobs.folder import ESTIMATE, EVIDENCE, REFITS, SELECTION
 from emdpo.jobs.progress import rounds_done
 from emdpo.settings import flat_settings
 from emdpo.telling import duration, empty_types_text, estimate_text, shortfalls
@@ -51,6 +51,8 @@ def _doing(status: JobStatus) -> str:
     match status.state:
         case JobState.QUEUED:
             return f"{status.message}. It starts by itself."
+        case JobState.STOPPING if status.kind == REFITS:
+            return "after the draw under way"
         case JobState.STOPPING:
             return "after this iteration or step; the best so far is kept"
         case JobState.DONE if progress.ended:
@@ -59,7 +61,9 @@ def _doing(status: JobStatus) -> str:
         case JobState.RUNNING if status.kind == ESTIMATE:
             return f"trying a few steps on this machine, {_elapsed(status)}"
         case JobState.RUNNING if progress.steps:
-            return f"{progress.steps[0]} of {progress.steps[1]} fits, {_elapsed(status)}"
+            what = "draws" if status.kind == REFITS else "fits"
+            done, steps = progress.steps
+            return f"{done} of {steps} {what}, {_elapsed(status)}{_pace(progress)}"
         case JobState.RUNNING if progress.training:
             return f"{_training(progress.training)}, {_elapsed(status)}{_pace(progress)}"
         case JobState.RUNNING if progress.started is None:
@@ -116,7 +120,8 @@ def _pace(progress: Progress) -> str:
     """Return the speed, and the time left if no round is spared."""
     speed, left = progress.tokens_per_second, progress.seconds_left
     told = "" if speed is None else f", {speed:,.0f} tokens/s"
-    return told if left is None else f"{told}, at most about {duration(left)} left"
+    most = "at most " if progress.training else ""
+    return told if left is None else f"{told}, {most}about {duration(left)} left"
 
 
 def estimate_html(place: Workplace, status: JobStatus) -> str:
@@ -136,7 +141,7 @@ def _bar(status: JobStatus) -> str:
     if not status.state.is_active or status.kind == ESTIMATE:
         return ""
     progress = status.progress
-    if status.kind in (SELECTION, EVIDENCE):
+    if status.kind in (SELECTION, EVIDENCE, REFITS):
         done, steps = progress.steps or (0, 1)
     elif progress.training:
         done, steps = rounds_done(progress.training), status.config["adapters"]["rounds"]

@@ -51,6 +51,14 @@ def present_view() -> list[Any]:
     return [note_html(""), gr.Button(visible=False), gr.Column(visible=True)]
 
 
+def folded_table(title: str) -> gr.Dataframe:
+    """Lay out a table that the reader may open."""
+    with gr.Accordion(title, open=False):
+        return gr.Dataframe(
+            label=title, show_label=False, interactive=False, datatype="str", wrap=True
+        )
+
+
 def fit_demo(place: Workplace) -> tuple[Any, Any, gr.HTML]:
     """Load the demo and start a quick fit: id of the data, id of the run, one line."""
     try:

@@ -41,7 +41,7 @@ def run_id(place, fit, tmp_path):
 
 
 def test_before_a_test_the_part_says_what_to_do(place, run_id):
-    job_id, clock, note, start, stop = events.attach(place, run_id)
+    job_id, clock, note, start, stop = events.TEST.attach(place, run_id)
     assert (job_id, clock.active, start.interactive, stop.interactive) == ("", False, True, False)
     assert events.NOT_TESTED in note
     way, contents, *_ = events.show(place, run_id)
@@ -51,13 +51,13 @@ def test_before_a_test_the_part_says_what_to_do(place, run_id):
 
 def test_a_test_runs_as_a_job_and_its_evidence_is_shown_and_kept(place, run_id, wait_for):
     before = place.audit(run_id)
-    job_id, clock, _, start, stop = events.start(place, run_id, "Users")
+    job_id, clock, _, start, stop = events.TEST.start(place, run_id, "Users")
     assert clock.active and stop.interactive and not start.interactive
-    assert events.attach(place, run_id)[0] in (job_id, "")
+    assert events.TEST.attach(place, run_id)[0] in (job_id, "")
     status = wait_for(place, job_id)
     assert (status.state, status.kind) == (JobState.DONE, "evidence"), status.message
     assert status.progress.steps == (5, 5)
-    over, clock, note, start, _ = events.watch(place, run_id, job_id)
+    over, clock, note, start, _ = events.TEST.watch(place, run_id, job_id)
     assert (over, clock.active, start.interactive) == ("", False, True)
     assert "36 users that nobody fitted: whole users" in note
     _, contents, words, attribute, _, figure, *_, table, groups = events.show(place, run_id)
@@ -92,19 +92,19 @@ def test_opening_the_page_keeps_what_took_long(place, fit, run_id):
 
 
 def test_one_test_of_a_run_at_a_time(place, run_id):
-    first = events.start(place, run_id, "Rankings")[0]
-    again = events.start(place, run_id, "Users")[0]
+    first = events.TEST.start(place, run_id, "Rankings")[0]
+    again = events.TEST.start(place, run_id, "Users")[0]
     assert again == first
-    assert events.attach(place, run_id)[0] == first
+    assert events.TEST.attach(place, run_id)[0] == first
 
 
 def test_a_stopped_test_says_so_and_may_be_begun_again(place, run_id, wait_for):
-    job_id = events.start(place, run_id, "Rankings")[0]
-    assert "Stopping" in events.stop(place, job_id)
+    job_id = events.TEST.start(place, run_id, "Rankings")[0]
+    assert "Stopping" in events.TEST.stop(place, job_id)
     assert wait_for(place, job_id).state is JobState.STOPPED
-    _, _, note, start, _ = events.watch(place, run_id, job_id)
+    _, _, note, start, _ = events.TEST.watch(place, run_id, job_id)
     assert "Stopped" in note and start.interactive
-    assert events.start(place, run_id, "Rankings")[0] != job_id
+    assert events.TEST.start(place, run_id, "Rankings")[0] != job_id
 
 
 def test_one_ranking_a_user_is_held_out_by_candidates(place, tmp_path):
@@ -139,19 +139,19 @@ def test_what_the_file_held_out_is_tested_with_the_run_s_own_copy(place, tmp_pat
 
 def test_a_test_that_fails_says_why(place, run_id, wait_for):
     (folder_of(place.home, run_id) / "responsibilities.csv").write_text("damaged")
-    job_id = events.start(place, run_id, "Rankings")[0]
+    job_id = events.TEST.start(place, run_id, "Rankings")[0]
     assert wait_for(place, job_id).state is JobState.FAILED
-    note = events.watch(place, run_id, job_id)[2]
+    note = events.TEST.watch(place, run_id, job_id)[2]
     assert "Failed: this run: responsibilities.csv is damaged" in note
     assert str(place.home) not in note
 
 
 def test_no_run_no_test(place):
-    assert "No fitted run yet" in events.start(place, "", "Rankings")[2]
-    assert events.attach(place, "")[3].interactive is False
+    assert "No fitted run yet" in events.TEST.start(place, "", "Rankings")[2]
+    assert events.TEST.attach(place, "")[3].interactive is False
     assert not events.show(place, "")[1].visible
     with pytest.raises(RunError):
-        place.jobs.start_evidence("nonsense", "ranking")
+        place.jobs.start_about("nonsense", "evidence", by="ranking")
 
 
 def test_the_child_refuses_what_is_no_run_in_one_line(tmp_path, capsys):
