@@ -242,6 +242,7 @@ def _add_diff(parsers: Any) -> None:
     parser.add_argument(
         "--json", nargs="?", const="-", metavar="FILE", help="write all of it to FILE or print it"
     )
+    _add_evidence(parser)
 
 
 def _add_distil(parsers: Any) -> None:

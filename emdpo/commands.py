@@ -9,7 +9,7 @@ import argparse
 import sys
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from emdpo.core.errors import EmdpoError
 from emdpo.terminal import one_line, print_json, say, show_progress, show_stage, write_to
@@ -190,22 +190,31 @@ def _with_evidence(options: argparse.Namespace, result: Audit, found: Fit) -> Au
     """Return the audit with the evidence asked for."""
     from emdpo.predicting import evidence
 
+    settings = _evidence_settings(options)
     if options.evidence is None:
-        if options.folds or options.file or options.users:
-            raise EmdpoError("--folds, --rankings and --users go with --evidence")
         return result
     tested = evidence(
         found,
         options.evidence,
         options.groups,
-        rankings=None if options.file is None else _load(options),
         min_group=options.min_group,
         n_bootstrap=options.bootstrap,
         seed=options.seed,
-        progress=show_progress if sys.stderr.isatty() else None,
-        **({} if options.folds is None else {"folds": options.folds}),
+        **settings,
     )
     return replace(result, evidence=tested)
+
+
+def _evidence_settings(options: argparse.Namespace) -> dict[str, Any]:
+    """Return what the options say of evidence, beside what is held out."""
+    if options.evidence is None and (options.folds or options.file or options.users):
+        raise EmdpoError("--folds, --rankings and --users go with --evidence")
+    folds = {} if options.folds is None else {"folds": options.folds}
+    return {
+        "rankings": None if options.file is None else _load(options),
+        "progress": show_progress if sys.stderr.isatty() else None,
+        **folds,
+    }
 
 
 def diff(options: argparse.Namespace) -> int:
@@ -218,9 +227,11 @@ def diff(options: argparse.Namespace) -> int:
         options.run_a,
         options.run_b,
         options.groups,
+        evidence=options.evidence,
         min_group=options.min_group,
         n_bootstrap=options.bootstrap,
         seed=options.seed,
+        **_evidence_settings(options),
     )
     if options.json == "-":
         say(found.to_json())

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -25,17 +25,20 @@ from emdpo.core.likelihood_changes import (
     LikelihoodChange,
     ScoredTypes,
     fitted_change,
-    held_out_change,
 )
 from emdpo.core.policy_agreement import PolicyAgreement, policy_agreement
+from emdpo.core.prediction_changes import no_predictions, prediction_changes
 from emdpo.core.regret_changes import JudgedFit, no_changes, regret_changes
+from emdpo.core.tested import EvidenceConfig
 from emdpo.run_comparison import RunComparison
 from emdpo.run_facts import facts_of, notes_on, setting_changes
+from emdpo.shared_evidence import GUARD, both_predictions, guard_predictions
 from emdpo.shared_parts import Shared, shared_attributes, shared_parts
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
 
+    from emdpo.core.rankings import Rankings
     from emdpo.fitting import Fit
 
 _MEASURES = [f"{name}{end}" for name in PolicyAgreement._fields for end in ("", "_low", "_high")]
@@ -51,6 +54,10 @@ def compare_runs(
     b: Fit | str | Path,
     groups: Sequence[str] | None = None,
     *,
+    evidence: str | None = None,
+    folds: int = 5,
+    rankings: Rankings | None = None,
+    progress: Callable[[int, int], None] | None = None,
     min_group: int = 10,
     n_bootstrap: int = 1000,
     confidence: float = 0.95,
@@ -65,6 +72,12 @@ def compare_runs(
         user_id is, answers whose prompt_id and response_id are.
     groups : sequence of str, optional
         Attributes by which regret is compared; by default all on which both runs agree.
+    evidence : {"ranking", "user", "candidates", "split"}, optional
+        Also predict rankings that neither was fitted to, as `emdpo.evidence` does: both fits are
+        made anew without each fold in turn. Takes as long as `folds` fits of both. Without it, only
+        adapters that were kept from the same rankings are tested, on those.
+    folds, rankings, progress
+        As in `emdpo.evidence`; the folds are those of both runs.
     min_group, n_bootstrap, confidence, seed
         As in `AuditConfig`.
 
@@ -76,8 +89,8 @@ def compare_runs(
     Raises
     ------
     EmdpoError
-        No user in common, an attribute that the runs do not share, a setting out of range, or a
-        run folder that `load_fit` refuses.
+        No user in common, an attribute that the runs do not share, a setting out of range, a run
+        folder that `load_fit` refuses, or evidence on runs of different data.
 
     Notes
     -----
@@ -96,6 +109,7 @@ def compare_runs(
     config = AuditConfig(
         min_group=min_group, n_bootstrap=n_bootstrap, confidence=confidence, seed=seed
     )
+    tested = None if evidence is None else EvidenceConfig(by=evidence, folds=folds, seed=seed)
     rng = np.random.default_rng(seed)
     draw: dict[str, Any] = {"n_bootstrap": n_bootstrap, "confidence": confidence, "rng": rng}
     fits = _opened(a), _opened(b)
@@ -112,6 +126,7 @@ def compare_runs(
     if len(shared.prompt):
         changes = regret_changes(one, other, shared.prompt, pairs, by_attribute, **draw)
         policies = _policies(one, other, shared.prompt, pairs, draw)
+    held_out_by, held_out = _tested(fits, tested, rankings, progress, draw)
     user_ids = fits[0].rankings.users.index[shared.users[0]].tolist()
     return RunComparison(
         a=facts_of(fits[0], _label(a, "A")),
@@ -134,7 +149,8 @@ def compare_runs(
         regret_by_group=changes.by_group,
         n_hidden_groups={each.attribute: int(each.hidden.sum()) for each in by_attribute},
         log_likelihood=_fitted_change(fits, shared, draw),
-        held_out=_held_out_change(fits, shared, draw),
+        held_out_by=held_out_by,
+        held_out=held_out,
         settings=setting_changes(*fits),
         notes=tuple(notes_on(*fits, shared)),
         confidence=confidence,
@@ -222,26 +238,21 @@ def _fitted_change(
     return fitted_change(fits[0].rankings, *map(_types_of, fits), **draw)
 
 
-def _held_out_change(
-    fits: tuple[Fit, Fit], shared: Shared, draw: dict[str, Any]
-) -> LikelihoodChange | None:
-    """Return the change on rankings that adapters of both runs were kept from."""
-    places = [_kept_from(fit) for fit in fits]
-    if not shared.same_data or places[0] != places[1] or not places[0]:
-        return None
-    panel = fits[0].rankings
-    held_out = np.zeros(panel.n_rankings, bool)
-    held_out[places[0]] = True
-    return held_out_change(panel, held_out, *map(_types_of, fits), **draw)
-
-
-def _kept_from(fit: Fit) -> list[int]:
-    """Return the rankings that no adapter of the fit was trained on; none where there are none."""
-    places = fit.evidence.get("guarding_rankings")
-    if fit.evidence.get("cross_fitted", True) or not isinstance(places, list):
-        return []
-    n = fit.rankings.n_rankings
-    return [place for place in places if isinstance(place, int) and 0 <= place < n]
+def _tested(
+    fits: tuple[Fit, Fit],
+    config: EvidenceConfig | None,
+    rankings: Rankings | None,
+    progress: Callable[[int, int], None] | None,
+    draw: dict[str, Any],
+) -> tuple[str | None, pd.DataFrame]:
+    """Return what was held out, if anything, and how well both runs predict it."""
+    if config is not None:
+        both = both_predictions(*fits, config, rankings, progress)
+        return config.by, prediction_changes(*both, **draw)
+    kept = guard_predictions(*fits)
+    if kept is None:
+        return None, no_predictions()
+    return GUARD, prediction_changes(*kept, **draw)
 
 
 def _types_of(fit: Fit) -> ScoredTypes:

@@ -4,17 +4,16 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from emdpo.comparison_words import (
-    JUDGED,
+from emdpo.comparison_tables import (
     JUDGES,
     group_rows,
+    held_out_rows,
     moved_rows,
     regret_rows,
-    run_text,
-    sentences,
     setting_rows,
     type_rows,
 )
+from emdpo.comparison_words import JUDGED, run_text, sentences
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -45,6 +44,8 @@ def comparison_text(found: RunComparison) -> str:
     if found.n_candidates:
         told = regret_rows(found, "share", list(JUDGES), TOLD_RULES)
         lines += ["", "regret share (0% own model, 100% untuned):", _table(told, len(told)), JUDGED]
+    if len(found.held_out):
+        lines += ["", "held-out rankings:", _table(held_out_rows(found), len(found.held_out))]
     groups = group_rows(found, "share", "a", [GROUP_RULE])
     if len(groups):
         about = f"regret share of groups under {GROUP_RULE}, judged by A's types:"

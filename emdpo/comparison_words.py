@@ -1,16 +1,18 @@
-"""Two runs side by side, in sentences and in tables of text, for terminal and page alike."""
+"""Two runs side by side in sentences, for terminal and page alike; tables: `comparison_tables`."""
 
 from __future__ import annotations
 
-import math
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 import pandas as pd
 
 from emdpo.core.comparison import SURE
-from emdpo.core.findings import rule_label
+from emdpo.core.prediction import LOG_LOSS, OWN
+from emdpo.core.tested import SPLIT
+from emdpo.evidence_words import WAY_NOTES
 from emdpo.settings import ADAPTERS
+from emdpo.shared_evidence import GUARD
 
 if TYPE_CHECKING:
     from emdpo.core.comparison import Split
@@ -18,18 +20,12 @@ if TYPE_CHECKING:
     from emdpo.run_comparison import RunComparison
     from emdpo.run_facts import RunFacts
 
-JUDGES = {"own": "each run's own", "a": "A's", "b": "B's"}
-"""Whose types judge, as a cell of a table."""
-
 JUDGED = (
     "Each run's own types judge its rules, so that their difference mixes other policies with "
     "other judges. Where A's (or B's) types judge both, only the policies differ. The worst is "
     "over types, the mean over users; types and policies are held fixed in every interval."
 )
 """How differences of regret are to be read."""
-
-IN_SHARES = ("share", "preference")
-"""Kinds of regret that are told in percent."""
 
 
 def run_text(facts: RunFacts) -> str:
@@ -100,10 +96,25 @@ def _likelihoods(found: RunComparison) -> Iterator[str]:
             f"{change.difference.n:,} users. Both were fitted to these rankings, so that this is "
             "no test."
         )
+    for row in records(found.held_out, policy=OWN, measure=LOG_LOSS):
+        yield (
+            f"Held-out rankings (n = {row['n_rankings']:,} by {row['n']:,} users: {_ways(found)}): "
+            f"log-loss {row['value_a']:.4f} nats a ranking in A, {row['value_b']:.4f} in B; B less "
+            f"A {signed_text(row['difference'], '.4f')} ({signed_text(row['low'], '.4f')} to "
+            f"{signed_text(row['high'], '.4f')}), lower is better."
+        )
+
+
+def _ways(found: RunComparison) -> str:
+    """Return what was held out."""
+    if found.held_out_by == GUARD:
+        return "the adapters of both were kept from them"
+    anew = "" if found.held_out_by == SPLIT else ", both runs fitted anew without them"
+    return f"{WAY_NOTES[found.held_out_by or '']}{anew}"
 
 
 def _change(estimate: Estimate) -> str:
-    value, low, high = (_signed(each, ",.2f") for each in estimate[:3])
+    value, low, high = (signed_text(each, ",.2f") for each in estimate[:3])
     return f"{value} ({low} to {high})"
 
 
@@ -115,156 +126,17 @@ def _count(n: int, what: str) -> str:
     return f"{n:,} {what}{'s' * (n != 1)}"
 
 
-def figure(value: float, kind: str, *, signed: bool = False) -> str:
-    """Return a regret as text; a dash where it does not exist.
-
-    >>> figure(0.1234, "share"), figure(0.5, "kl", signed=True), figure(float("nan"), "kl")
-    ('12.3%', '+0.500', '-')
-    """
-    if not math.isfinite(value):
-        return "-"
-    form = ".1%" if kind in IN_SHARES else ".3f"
-    return _signed(value, form) if signed else f"{value:{form}}"
-
-
-def _signed(value: float, form: str) -> str:
+def signed_text(value: float, form: str) -> str:
     """Return a number with its sign, which one that is shown as 0 has not.
 
-    >>> _signed(0.5, ".2f"), _signed(-1e-9, ".2f")
+    >>> signed_text(0.5, ".2f"), signed_text(-1e-9, ".2f")
     ('+0.50', '0.00')
     """
     text = f"{value:+{form}}"
     return text if any(digit in text for digit in "123456789") else text[1:]
 
 
-def type_rows(found: RunComparison) -> pd.DataFrame:
-    """Return the matched types and those without a partner, as text."""
-    rows = [
-        [
-            _type_cell(row["type_a"], row["weight_a"]),
-            _type_cell(row["type_b"], row["weight_b"]),
-            *(_whole(row[name]) for name in ("users_a", "users_b", "users_both")),
-            *(_range(row, name) for name in ("kendall", "same_top", "in_common")),
-            _whole(row["n_prompts"]),
-        ]
-        for row in found.types.to_dict("records")
-    ]
-    names = ["type in A", "type in B", "users in A", "users in B", "in both"]
-    names += ["rank correlation", "same best answer", "probability shared", "prompts"]
-    return pd.DataFrame(rows, columns=names)
-
-
-def _type_cell(number: Any, weight: float) -> str:
-    return "-" if pd.isna(number) else f"Type {number} ({weight:.0%})"
-
-
-def _whole(value: Any) -> str:
-    return "-" if pd.isna(value) else f"{value:,}"
-
-
-def _range(row: dict[Any, Any], name: str) -> str:
-    """Return a measure with its interval over prompts, which one prompt does not have."""
-    value, low, high = row[name], row[f"{name}_low"], row[f"{name}_high"]
-    if not math.isfinite(value):
-        return "-"
-    ends = f" ({low:.2f} to {high:.2f})" if math.isfinite(low) else ""
-    return f"{value:.2f}{ends}"
-
-
-def regret_rows(
-    found: RunComparison, kind: str, judges: Sequence[str], rules: Sequence[str] | None = None
-) -> pd.DataFrame:
-    """Return worst and mean regret of both runs by rule and judge, as text."""
-    level = f"mean: B less A ({found.confidence:.0%})"
-    columns = ["rule", "judged by types", "mean A", "mean B", level, "worst A", "worst B"]
-    part = {
-        (row["rule"], row["judged_by"], row["statistic"]): row
-        for row in _records(found.regret, kind=kind)
-    }
-    rows = [
-        [
-            rule_label(rule),
-            JUDGES[judge],
-            *_two(part[rule, judge, "mean"], kind),
-            change_text(part[rule, judge, "mean"], kind),
-            *_two(part[rule, judge, "worst"], kind),
-        ]
-        for rule in dict.fromkeys(rule for rule, _, _ in part)
-        if rules is None or rule in rules
-        for judge in judges
-    ]
-    return pd.DataFrame(rows, columns=columns)
-
-
-def _records(table: pd.DataFrame, **wanted: str) -> list[dict[Any, Any]]:
+def records(table: pd.DataFrame, **wanted: str) -> list[dict[Any, Any]]:
     """Return the rows that hold these values."""
     rows = table.to_dict("records")
     return [row for row in rows if all(row[name] == value for name, value in wanted.items())]
-
-
-def _two(row: dict[Any, Any], kind: str) -> list[str]:
-    return [figure(row[name], kind) for name in ("value_a", "value_b")]
-
-
-def change_text(row: dict[Any, Any], kind: str) -> str:
-    """Return a difference with its interval, if it has one."""
-    ends = [figure(row[name], kind, signed=True) for name in ("low", "high")]
-    value = figure(row["difference"], kind, signed=True)
-    return value if "-" in ends else f"{value} ({ends[0]} to {ends[1]})"
-
-
-def type_regret_rows(found: RunComparison, kind: str) -> pd.DataFrame:
-    """Return the regret of matched types under their own run's rules, as text."""
-    rows = [
-        [
-            f"Type {row['type_a']} of A, Type {row['type_b']} of B",
-            rule_label(row["rule"]),
-            *_two(row, kind),
-            figure(row["difference"], kind, signed=True),
-        ]
-        for row in _records(found.regret_by_type, kind=kind)
-    ]
-    return pd.DataFrame(rows, columns=["types", "rule", "in A", "in B", "B less A"])
-
-
-def group_rows(found: RunComparison, kind: str, judge: str, rules: Sequence[str]) -> pd.DataFrame:
-    """Return the regret of groups of users, the largest difference first, as text."""
-    part = _records(found.regret_by_group, kind=kind, judged_by=judge)
-    part.sort(key=lambda row: -abs(row["difference"]))
-    rows = [
-        [
-            row["attribute"],
-            row["value"],
-            f"{row['n']:,}",
-            rule_label(row["rule"]),
-            *_two(row, kind),
-            change_text(row, kind),
-        ]
-        for row in part
-        if row["rule"] in rules
-    ]
-    level = f"B less A ({found.confidence:.0%})"
-    return pd.DataFrame(rows, columns=["attribute", "group", "users", "rule", "A", "B", level])
-
-
-def moved_rows(found: RunComparison) -> pd.DataFrame:
-    """Return the users who moved, the surest first, as text."""
-    moved = found.moved
-    columns = {
-        "user": moved["user_id"],
-        "in A": _sure_types(moved, "a"),
-        "in B": _sure_types(moved, "b"),
-        "chance of a move": [f"{chance:.0%}" for chance in moved["chance_moved"]],
-    }
-    return pd.DataFrame(columns)
-
-
-def _sure_types(moved: pd.DataFrame, side: str) -> list[str]:
-    pairs = zip(moved[f"type_{side}"], moved[f"probability_{side}"], strict=True)
-    return [f"Type {number} ({probability:.0%})" for number, probability in pairs]
-
-
-def setting_rows(found: RunComparison) -> pd.DataFrame:
-    """Return the settings that differ, as text; a dash = not set."""
-    table = found.settings.map(lambda value: "-" if value is None else str(value))
-    return table.set_axis(["setting", "A", "B"], axis=1)

@@ -97,13 +97,27 @@ def evidence(
     config = EvidenceConfig(by=by, **settings)
     panel = fit.rankings if rankings is None else rankings
     attributes = panel.users.loc[:, chosen_attributes(panel.attributes, groups)]
-    if by == SPLIT:
-        predictions = _predict_split(fit, panel)
-    elif rankings is None:
-        predictions = _predict_folds(fit, config, progress)
-    else:
-        raise EmdpoError(f"rankings are for {SPLIT!r} alone: {by!r} tests those that were fitted")
+    predictions = predictions_of(fit, config, rankings, progress)
     return evidence_of(predictions, attributes, config, fit_fingerprint(fit))
+
+
+def predictions_of(
+    fit: Fit,
+    config: EvidenceConfig,
+    rankings: Rankings | None = None,
+    progress: Callable[[int, int], None] | None = None,
+) -> Predictions:
+    """Return what every policy predicted of the held-out rankings; raises as `evidence`.
+
+    Fits of the same data predict the same rankings in the same order.
+    """
+    if config.by == SPLIT:
+        return _predict_split(fit, fit.rankings if rankings is None else rankings)
+    if rankings is None:
+        return _predict_folds(fit, config, progress)
+    raise EmdpoError(
+        f"rankings are for {SPLIT!r} alone: {config.by!r} tests those that were fitted"
+    )
 
 
 def _predict_split(fit: Fit, rankings: Rankings) -> Predictions:
@@ -125,10 +139,15 @@ def _predict_split(fit: Fit, rankings: Rankings) -> Predictions:
     test = rankings.select(rankings.held_out)
     if fit.adapters is not None:
         test = _with_scores(test, fit, np.concatenate([scores, pooled[None]]))
+    return predict(model_of(fit), rankings.select(~rankings.held_out), test)
+
+
+def model_of(fit: Fit) -> Model:
+    """Return a fit as what predicts."""
+    scores, pooled = fit.policies.candidate_scores(), fit.pooled.candidate_scores()[0]
     with np.errstate(divide="ignore"):
         log_weights = np.log(fit.weights)
-    model = Model(scores, pooled, log_weights, fit.rankings.n_users, fit.config.beta)
-    return predict(model, rankings.select(~rankings.held_out), test)
+    return Model(scores, pooled, log_weights, fit.rankings.n_users, fit.config.beta)
 
 
 def _with_scores(test: Rankings, fit: Fit, scores: NDArray[np.float64]) -> Rankings:

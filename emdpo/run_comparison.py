@@ -70,8 +70,12 @@ class RunComparison:
     """By attribute: groups too small to show, or from which such a group could be found."""
     log_likelihood: LikelihoodChange | None
     """Of the rankings fitted; None where the data differ."""
-    held_out: LikelihoodChange | None
-    """Of rankings that neither run was trained on; None where there are none."""
+    held_out_by: str | None
+    """Which rankings that neither run was fitted to are predicted: a way of `emdpo.evidence`, or
+    `guard`, those that the adapters of both were kept from; None = none."""
+    held_out: pd.DataFrame
+    """policy (own: users' types), measure (log_loss in nats, accuracy, tau), n, n_rankings,
+    value_a, value_b, difference, low, high: means per ranking (`core.prediction_changes`)."""
     settings: pd.DataFrame
     """What differs: setting, a, b (JSON values, None = not set)."""
     notes: tuple[str, ...]

@@ -259,3 +259,72 @@ def test_what_json_holds_is_what_python_holds(told):
     alone = [row for row in held["types"] if row["type_a"] is None]
     assert len(alone) == 1 and alone[0]["kendall"] is None
     pd.testing.assert_frame_equal(pd.DataFrame(held["settings"]), told.settings, check_dtype=False)
+
+
+@pytest.mark.parametrize("way", ["ranking", "user", "candidates"])
+def test_rankings_that_neither_was_fitted_to_are_predicted_by_both(two, three, way):
+    """Each run's figure is that of its own evidence; three planted types are predicted better."""
+    settings, steps = {"folds": 2, "n_bootstrap": 50}, []
+    told = emdpo.compare_runs(
+        two, three, evidence=way, progress=lambda *step: steps.append(step), **settings
+    )
+    assert told.held_out_by == way and steps == [(1, 4), (2, 4), (3, 4), (4, 4)]
+    for fit, column in ((two, "value_a"), (three, "value_b")):
+        everybody = emdpo.evidence(fit, way, **settings).everybody
+        for row in told.held_out.query("policy in ('own', 'consensus', 'pooled')").itertuples():
+            mean = everybody.mean[row.measure][row.policy]
+            assert getattr(row, column) == pytest.approx(mean)
+            assert (row.n, row.n_rankings) == (everybody.n, everybody.n_rankings)
+    own = told.held_out.query("policy == 'own' and measure == 'log_loss'")
+    assert own["high"].item() < 0
+    assert "Held-out rankings (n = " in comparison_text(told)
+    parsed(told.to_json())
+
+
+def test_what_the_file_held_out_is_predicted_without_a_new_fit(table):
+    held = table.assign(split=np.where(table["ranking_id"].str.endswith("-5"), "test", "train"))
+    rankings = emdpo.load(held)
+    fits = [emdpo.fit(rankings, k, **QUICK) for k in (2, 3)]
+    told = emdpo.compare_runs(*fits, evidence="split", rankings=rankings, **DRAW)
+    own = told.held_out.query("policy == 'own' and measure == 'log_loss'").iloc[0]
+    expected = emdpo.evidence(fits[1], "split", rankings=rankings).everybody
+    assert own["value_b"] == pytest.approx(expected.mean["log_loss"]["own"])
+    assert own["n_rankings"] == 60 and told.log_likelihood.n_rankings == 300
+    with pytest.raises(EmdpoError, match="give the file too"):
+        emdpo.compare_runs(*fits, evidence="split")
+
+
+def test_without_evidence_nothing_is_said_of_it(told):
+    assert told.held_out_by is None and len(told.held_out) == 0
+    assert "Held-out" not in comparison_text(told)
+
+
+def test_evidence_on_other_data_is_refused(table, three):
+    fewer = emdpo.fit(emdpo.load(table[table["user_id"] < "u040"]), 3, **QUICK)
+    with pytest.raises(EmdpoError, match="runs of the same data alone"):
+        emdpo.compare_runs(three, fewer, evidence="ranking", **DRAW)
+
+
+def guarded(fit, *places, **facts):
+    kept = {"cross_fitted": False, "guarding_rankings": list(places), **facts}
+    return replace(fit, evidence=kept)
+
+
+def test_adapters_kept_from_the_same_rankings_are_tested_on_them(two, three):
+    """As the file's own held-out rankings would be: the types are told from the user's others."""
+    told = emdpo.compare_runs(guarded(two, 0, 7, 8), guarded(three, 0, 7, 8), **DRAW)
+    assert told.held_out_by == "guard"
+    own = told.held_out.query("policy == 'own' and measure == 'log_loss'").iloc[0]
+    assert own["n_rankings"] == 3 and own["n"] == 2
+    assert "the adapters of both were kept from them" in comparison_text(told)
+
+
+@pytest.mark.parametrize(
+    ("places", "facts"),
+    [([0, 8], {}), ([], {}), ([0, 7], {"cross_fitted": True}), ([9999], {}), (["x"], {})],
+)
+def test_what_only_one_was_kept_from_tests_nobody(two, three, places, facts):
+    told = emdpo.compare_runs(guarded(two, 0, 7), guarded(three, *places, **facts), **DRAW)
+    assert told.held_out_by is None
+    damaged = replace(three, evidence={"cross_fitted": False, "guarding_rankings": "no list"})
+    assert emdpo.compare_runs(damaged, damaged, **DRAW).held_out_by is None

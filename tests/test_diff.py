@@ -11,16 +11,16 @@ from panels import planted_table
 
 import emdpo
 from emdpo.cli import main
-from emdpo.comparison_words import (
+from emdpo.comparison_tables import (
     change_text,
     figure,
     group_rows,
     moved_rows,
     regret_rows,
-    sentences,
     type_regret_rows,
     type_rows,
 )
+from emdpo.comparison_words import sentences
 
 
 @pytest.fixture(scope="module")
@@ -85,6 +85,14 @@ def test_diff_by_chosen_groups_and_sizes(diff, runs):
     assert json.loads(out)["n_hidden_groups"] == {"age": 3}
 
 
+def test_diff_on_held_out_rankings(diff, runs):
+    settings = ("--bootstrap", 20, "--evidence", "ranking", "--folds", 2)
+    code, out, err = diff(*runs[:2], *settings)
+    assert (code, err) == (0, "")
+    assert "each user's rankings are left out in turn" in out and "Users' own types" in out
+    assert out.split("held-out rankings:")[1].count("Min-max consensus") >= 1
+
+
 @pytest.mark.parametrize(
     ("change", "words"),
     [
@@ -98,6 +106,10 @@ def test_diff_by_chosen_groups_and_sizes(diff, runs):
         (lambda runs: (*runs[:2], "--bootstrap", "0"), "n_bootstrap"),
         (lambda runs: (*runs[:2], "--min-group", "x"), "--min-group"),
         (lambda runs: (*runs[:2], "--seed", "-1"), "seed"),
+        (lambda runs: (*runs[:2], "--folds", "3"), "go with --evidence"),
+        (lambda runs: (*runs[:2], "--evidence", "magic"), "--evidence"),
+        (lambda runs: (*runs[:2], "--evidence", "split"), "give the file too"),
+        (lambda runs: (*runs[:2], "--evidence", "user", "--folds", "1"), "folds"),
         (lambda runs: (*runs[:2], "--json", "/nowhere/x.json"), "/nowhere/x.json"),
     ],
 )
@@ -126,8 +138,8 @@ def test_figures_are_shown_in_the_unit_of_their_kind():
 
 def test_a_difference_without_interval_is_told_alone():
     row = {"difference": 0.25, "low": math.nan, "high": math.nan}
-    assert change_text(row, "share") == "+25.0%"
-    assert change_text({**row, "low": -0.1, "high": 0.3}, "share") == "+25.0% (-10.0% to +30.0%)"
+    assert change_text(row, ".1%") == "+25.0%"
+    assert change_text({**row, "low": -0.1, "high": 0.3}, ".1%") == "+25.0% (-10.0% to +30.0%)"
 
 
 def test_tables_of_words_hold_the_figures(told):

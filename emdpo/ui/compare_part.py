@@ -12,7 +12,8 @@ from typing import Any
 import gradio as gr
 
 from emdpo.ui import compare_events as events
-from emdpo.ui.compare_view import JUDGES, KINDS
+from emdpo.ui.audit_view import KINDS
+from emdpo.ui.compare_view import JUDGES
 from emdpo.ui.session import Session
 from emdpo.ui.workplace import Workplace
 

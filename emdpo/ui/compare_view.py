@@ -4,28 +4,21 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from emdpo.comparison_words import (
-    JUDGED,
+from emdpo.comparison_tables import (
     group_rows,
     moved_rows,
     regret_rows,
-    run_text,
-    sentences,
     setting_rows,
     type_regret_rows,
     type_rows,
 )
+from emdpo.comparison_words import JUDGED, run_text, sentences
+from emdpo.ui.audit_view import KINDS
 from emdpo.ui.markup import line, listing, shortened, text
 
 if TYPE_CHECKING:
     from emdpo.run_comparison import RunComparison
 
-KINDS = {
-    "Share of its own gain lost": "share",
-    "KL regret": "kl",
-    "Plain regret (the paper's)": "plain",
-    "How often its own answer wins": "preference",
-}
 JUDGES = {"A's types": "a", "B's types": "b", "Each run's own types": "own"}
 
 ROWS_SHOWN = 1000

@@ -10,11 +10,12 @@ import pytest
 from panels import planted_table
 
 import emdpo
-from emdpo.comparison_words import figure
+from emdpo.comparison_tables import figure
 from emdpo.jobs.folder import SELECTION
 from emdpo.ui import compare_events as events
 from emdpo.ui import compare_view as view
 from emdpo.ui import session
+from emdpo.ui.audit_view import KINDS
 from emdpo.ui.fit_events import start_selection
 
 SHARE, A = "Share of its own gain lost", "A's types"
@@ -100,17 +101,17 @@ def test_the_page_tells_no_folders_of_the_server(place, runs):
     assert str(place.home) not in Path(shown[7].value["path"]).read_text("utf-8")
 
 
-@pytest.mark.parametrize("kind", view.KINDS)
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("judge", view.JUDGES)
 def test_every_kind_and_judge_can_be_chosen(place, runs, kind, judge):
     note, changes, regrets, by_type, _ = events.show_choice(place, *runs, kind, judge)
     assert not note.visible and changes.visible and len(regrets) and len(by_type)
     found = events.comparison(place, *runs)
     row = found.regret.query(
-        f"kind == {view.KINDS[kind]!r} and judged_by == {view.JUDGES[judge]!r} "
+        f"kind == {KINDS[kind]!r} and judged_by == {view.JUDGES[judge]!r} "
         "and rule == 'pooled' and statistic == 'mean'"
     )
-    shown = figure(row["value_a"].item(), view.KINDS[kind])
+    shown = figure(row["value_a"].item(), KINDS[kind])
     assert dict(zip(regrets["rule"], regrets["mean A"], strict=True))["Pooled DPO"] == shown
 
 
