@@ -213,7 +213,7 @@ def _harmed(audit: Audit, group: GroupRegret, rule: str, remedy: str) -> Finding
     above, ends = group.above_rest["share"][rule], group.above_rest_interval["share"][rule]
     p_value = group.p_value["share"][rule]
     text = (
-        f"Under {_lower(rule)}, {_people(group)} {_lose(audit, group, rule)}. That is "
+        f"Under {_lower(rule)}, {people_text(group)} {_lose(audit, group, rule)}. That is "
         f"{_points(audit, above, ends)} more than everybody else ({_chance(p_value)})"
     )
     refitted = _found_anew(audit, group, rule)
@@ -269,7 +269,7 @@ def _cost(audit: Audit, groups: Sequence[GroupRegret], rule: str, remedy: str) -
     if not _apart(after, before):
         return
     text = (
-        f"{rule_label(remedy)} has a price: under it {_people(group)} "
+        f"{rule_label(remedy)} has a price: under it {people_text(group)} "
         f"{_lose(audit, group, remedy)}, against {_share(audit, group, rule)} under {_lower(rule)}."
     )
     yield Finding(text, group.regret["share"][remedy], *after, group.n, "cost")
@@ -280,8 +280,8 @@ def _no_difference(audit: Audit, groups: Sequence[GroupRegret], rule: str) -> Fi
     first, last = groups[0], groups[-1]
     text = (
         f"Under {_lower(rule)}, no group by {_shown(first.attribute)} surely loses more than "
-        f"everybody else: from {_share(audit, last, rule)} for {_people(last)} to "
-        f"{_share(audit, first, rule)} for {_people(first)}. This does not show that they are "
+        f"everybody else: from {_share(audit, last, rule)} for {people_text(last)} to "
+        f"{_share(audit, first, rule)} for {people_text(first)}. This does not show that they are "
         "equal."
     )
     gap = first.regret["share"][rule] - last.regret["share"][rule]
@@ -352,7 +352,8 @@ def _confidence(audit: Audit) -> str:
     return f"{100 * audit.config.confidence:g}%"
 
 
-def _people(group: GroupRegret) -> str:
+def people_text(group: GroupRegret) -> str:
+    """Return whom a group is of, within a sentence. It holds user text: escape it."""
     return f"people with {_name(group)} (n = {group.n})"
 
 

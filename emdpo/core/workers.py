@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any, TypeVar
@@ -42,7 +43,14 @@ def results(
     settings |= {"initializer": _end_with, "initargs": (os.getpid(),)}
     with _quiet_trackers(), parallel_config("loky", **settings):
         parallel: Any = Parallel(n_workers, return_as="generator_unordered")
-        yield from parallel(calls)
+        done = parallel(calls)
+        try:
+            for each in done:  # noqa: UP028 - it is closed below, in silence
+                yield each
+        finally:
+            with warnings.catch_warnings():  # who wants no more knows that work is under way
+                warnings.simplefilter("ignore", UserWarning)
+                done.close()
 
 
 @contextmanager

@@ -24,6 +24,7 @@ from emdpo.plots.fitting import (
     trace_figure,
     weights_figure,
 )
+from emdpo.plots.refits import refit_groups_figure, refit_worst_figure
 from emdpo.plots.theme import (
     TYPE_COLOURS,
     label_text,
@@ -54,6 +55,8 @@ __all__ = [
     "posterior_figure",
     "posterior_reliability_figure",
     "prediction_figure",
+    "refit_groups_figure",
+    "refit_worst_figure",
     "regret_by_rule_figure",
     "regret_changes_figure",
     "regret_matrix_figure",

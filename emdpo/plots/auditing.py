@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 import plotly.graph_objects as go
@@ -24,6 +24,8 @@ from emdpo.plots.theme import (
 )
 
 if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
     from emdpo.core.audit import Audit, GroupRegret
 
 RULE_LOOKS = {
@@ -44,6 +46,7 @@ KIND_AXES = {
     "share": ("share of its own gain lost", ".0%"),
     "kl": ("KL regret (nats)", ".2~f"),
     "plain": ("plain regret (nats)", ".2~f"),
+    "clipped": ("plain regret, at least 0 (nats)", ".2~f"),
     "preference": ("how much more often its own answer wins", ".0%"),
 }
 
@@ -51,6 +54,7 @@ KIND_NOTES = {
     "share": "0% = as good as its own model, 100% = no better than the untuned model",
     "kl": "0 = its own model; higher is worse; nats",
     "plain": "0 = its own model; higher is worse; nats, scales differ between types",
+    "clipped": "0 = its own model or a better one; nats, scales differ between types",
     "preference": "0% = as good as its own model, 100% = its own answer is always preferred",
 }
 
@@ -126,13 +130,15 @@ def group_regret_figure(
     groups, note = _groups_shown(audit, attribute, kind, shown)
     figure = question_figure(
         f"Who loses most, by {label_text(attribute, 30)}?",
-        f"Mean over a group's users; further right is worse: {KIND_NOTES[kind]}. Bars: "
-        f"{audit.config.confidence:.0%} bootstrap intervals. Dotted: everybody.{note}",
+        f"Mean over a group's users; further right is worse: {KIND_NOTES[kind]}. Thick bars: "
+        f"{audit.config.confidence:.0%} bootstrap intervals; thin: for all these groups at once. "
+        f"Dotted: everybody.{note}",
         height=max(50, 14 * len(shown) + 12) * len(groups) + 30,
         legend=len(shown),
     )
     title, fmt = KIND_AXES[kind]
     for place, rule in enumerate(shown):
+        figure.add_trace(_simultaneous_trace(groups, kind, rule, place, len(shown)))
         figure.add_trace(_group_trace(groups, kind, rule, place, len(shown), fmt))
         overall = audit.mean(kind)[rule]
         if np.isfinite(overall):
@@ -158,21 +164,48 @@ def _groups_shown(
     return groups[:MAX_GROUPS], f" The {MAX_GROUPS} of {len(groups)} groups that lose most."
 
 
+def segments(ends: NDArray[np.float64], heights: NDArray[Any]) -> dict[str, object]:
+    """Return settings of a trace that draws n intervals (n, 2) at n heights, as lines."""
+    gap = np.full(len(ends), np.nan)
+    return {
+        "x": np.column_stack([ends, gap]).ravel(),
+        "y": np.repeat(heights, 3),
+        "mode": "lines",
+        "hoverinfo": "skip",
+    }
+
+
+def _heights(n_groups: int, place: int, n_rules: int) -> NDArray[Any]:
+    """Return where the marks of a rule stand, (n_groups,), one below the other for each group."""
+    return np.arange(n_groups) + 0.5 * (place - (n_rules - 1) / 2) / n_rules
+
+
+def _simultaneous_trace(
+    groups: Sequence[GroupRegret], kind: str, rule: str, place: int, n_rules: int
+) -> go.Scatter:
+    nowhere = (np.nan, np.nan)
+    ends = [group.simultaneous.get(kind, {}).get(rule, nowhere) for group in groups]
+    return go.Scatter(
+        **segments(np.array(ends, float).reshape(-1, 2), _heights(len(groups), place, n_rules)),
+        line={"color": _rule_look(rule)[0], "width": 1.5},
+        showlegend=False,
+    )
+
+
 def _group_trace(
     groups: Sequence[GroupRegret], kind: str, rule: str, place: int, n_rules: int, fmt: str
 ) -> go.Scatter:
     values = np.array([group.regret[kind][rule] for group in groups], float)
     ends = np.array([group.interval[kind][rule] for group in groups], float).reshape(-1, 2)
-    offset = 0.5 * (place - (n_rules - 1) / 2) / n_rules
     return go.Scatter(
         x=values,
-        y=np.arange(len(groups)) + offset,
+        y=_heights(len(groups), place, n_rules),
         error_x={
             "array": ends[:, 1] - values,
             "arrayminus": values - ends[:, 0],
             "color": _rule_look(rule)[0],
-            "thickness": 2,
-            "width": 3,
+            "thickness": 4,
+            "width": 0,
         },
         mode="markers",
         marker=rule_marker(rule, 11),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from emdpo.core.rules import GIVEN
-from emdpo.ui import compare_part, evidence_part, what_if_tab
+from emdpo.ui import compare_part, evidence_part, refit_part, what_if_tab
 from emdpo.ui.audit_view import (
     KINDS,
     findings_html,
@@ -74,29 +74,36 @@ def build(place: Workplace, session: Session) -> None:
     note, demo = missing_part()
     with gr.Column(visible=False) as contents:
         tab = _lay_out()
+        refits = refit_part.build()
         what_if = what_if_tab.build()
         tested = evidence_part.build(place, session)
         compare_part.build(place, session)
     run_id = session.run_id
     shown = [note, demo, contents, tab.findings, *tab.controls, *tab.figures, *tab.drawn]
-    made = session.milestone.change(partial(show, place), run_id, shown, **PRIVATE)
-    made.then(
-        partial(offer_downloads, place), run_id, tab.downloads, show_progress="hidden", **PRIVATE
-    )
-    chosen = [run_id, *tab.controls]
-    renewed = session.chosen.change(
-        partial(show_chosen, place),
-        chosen,
-        [note, tab.findings, tab.rules, *tab.figures],
+    offer: dict[str, Any] = {
+        "fn": partial(offer_downloads, place),
+        "inputs": run_id,
+        "outputs": tab.downloads,
+        "show_progress": "hidden",
         **PRIVATE,
-    )
-    renewed.then(
-        partial(offer_downloads, place), run_id, tab.downloads, show_progress="hidden", **PRIVATE
-    )
-    tested.controls.job_id.change(
-        partial(offer_downloads, place), run_id, tab.downloads, show_progress="hidden", **PRIVATE
-    )
-    what_if_tab.connect(place, session, what_if, [tab.kind, tab.attribute], made, renewed)
+    }
+    made = session.milestone.change(partial(show, place), run_id, shown, **PRIVATE)
+    made.then(**offer)
+    chosen = [run_id, *tab.controls]
+    changed = [note, tab.findings, tab.rules, *tab.figures]
+    renewed = session.chosen.change(partial(show_chosen, place), chosen, changed, **PRIVATE)
+    renewed.then(**offer)
+    tested.controls.job_id.change(**offer)
+    refits.controls.job_id.change(
+        partial(show_refitted, place),
+        [refits.controls.job_id, *chosen],
+        changed,
+        show_progress="hidden",
+        **PRIVATE,
+    ).then(**offer)
+    of_regret = [tab.kind, tab.attribute]
+    refit_part.connect(place, session, refits, of_regret, made.then, renewed.then)
+    what_if_tab.connect(place, session, what_if, of_regret, made, renewed)
     changes = [control.input for control in tab.controls]
     gr.on(changes, partial(show_choice, place), chosen, [note, *tab.figures], **PRIVATE)
     started = [session.data_id, run_id, note]
@@ -147,7 +154,8 @@ def _controls() -> tuple[gr.Dropdown, gr.Radio, gr.CheckboxGroup]:
             list(KINDS),
             value=next(iter(KINDS)),
             label="Kind of regret",
-            info="Share: 0% = as good as its own model, 100% = no better than the untuned model.",
+            info="Share: 0% = as good as its own model, 100% = no better than the untuned model. "
+            "Plain regret may be negative; clipped, as in the paper's code, that counts as 0.",
             min_width=280,
         )
     rules = gr.CheckboxGroup(
@@ -223,6 +231,11 @@ def show_chosen(
     return [note, findings_html(audit), offered, *figures]
 
 
+def show_refitted(place: Workplace, job_id: str, *chosen: Any) -> list[Any]:
+    """Return the audit once a job that finds its types anew is over, for the same choices."""
+    return [gr.skip()] * 10 if job_id else show_chosen(place, *chosen)
+
+
 def _figures(audit: Audit, attribute: str | None, kind: str, rules: list[str]) -> list[Any]:
     from emdpo import plots
 
@@ -246,7 +259,8 @@ def offer_downloads(place: Workplace, run_id: str) -> list[gr.DownloadButton]:
     if missing(place, run_id):
         return [gr.DownloadButton(interactive=False)] * 4
     try:
-        made = ("downloads", place.chosen_version(run_id), place.tested_version(run_id))
+        place.audit(run_id)
+        made = ("downloads", place.chosen_version(run_id), place.audited_version(run_id))
         paths = place.derived(run_id, made, lambda fit: write_downloads(place, run_id))
     except Exception as error:  # noqa: BLE001 - logged; the page works without downloads
         one_line(error)

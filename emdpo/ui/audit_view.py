@@ -18,6 +18,7 @@ KINDS = {
     "Share of its own gain lost": "share",
     "KL regret": "kl",
     "Plain regret (the paper's)": "plain",
+    "Plain regret, clipped at 0": "clipped",
     "How often its own answer wins": "preference",
 }
 """Kinds of regret on the page, by the name that people read."""
@@ -87,6 +88,8 @@ def group_rows(audit: Audit, attribute: str | None, kind: str) -> pd.DataFrame:
 
 
 def _ends(interval: tuple[float, float], kind: str) -> str:
+    if interval[0] != interval[0]:  # noqa: PLR0124 - nan
+        return "-"
     return " to ".join(figure_text(end, kind) for end in interval)
 
 

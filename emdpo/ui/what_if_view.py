@@ -27,8 +27,8 @@ FORM_LABELS = {
 }
 
 NO_CURVE = (
-    "There is no trade-off curve by this kind of regret: a type gains nothing from its own policy, "
-    "so that its share does not exist."
+    "There is no trade-off curve by this kind of regret: it is clipped, or a share where a type "
+    "gains nothing from its own policy."
 )
 
 ONE_POINT = "One policy has both the least mean and the least worst regret: there is no trade-off."

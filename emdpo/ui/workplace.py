@@ -123,9 +123,9 @@ class Workplace:
         path = folder_of(self.home, run_id) / "audit" / CHOSEN
         return str(path.stat().st_mtime_ns) if path.exists() else ""
 
-    def tested_version(self, run_id: str) -> str:
-        """Return a text that changes whenever the run has other evidence."""
-        path = folder_of(self.home, run_id) / "audit" / "evidence.csv"
+    def audited_version(self, run_id: str) -> str:
+        """Return a text that changes whenever the run's audit was written again."""
+        path = folder_of(self.home, run_id) / "audit" / "audit.json"
         return str(path.stat().st_mtime_ns) if path.exists() else ""
 
     def choose(self, run_id: str, chosen: Chosen) -> str:

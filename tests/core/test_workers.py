@@ -38,6 +38,14 @@ def test_an_error_in_the_work_comes_through(n_workers):
         list(results(fail, range(3), n_workers))
 
 
+@pytest.mark.parametrize("n_workers", [1, 2])
+def test_who_has_enough_stops_without_a_warning(n_workers, recwarn):
+    work = results(abs, range(50), n_workers)
+    next(iter(work))
+    work.close()
+    assert [str(each.message) for each in recwarn] == []
+
+
 def test_the_environment_is_left_as_it_was(monkeypatch):
     for before in (None, "error"):
         if before is None:
