@@ -105,6 +105,8 @@ def notes_on(a: Fit, b: Fit, shared: Shared) -> Iterator[str]:
         starts = fit.restarts
         if fit.stop_reason is not StopReason.CONVERGED:
             yield f"run {name} did not converge (it ended with {fit.stop_reason.value})"
+        if fit.empty_types:
+            yield f"{len(fit.empty_types)} of {fit.n_types} types of run {name} have no users"
         if starts.n_starts > 1 and starts.n_reached_best == 1:
             yield (
                 f"only one of {starts.n_starts} starts of run {name} reached its optimum: another "

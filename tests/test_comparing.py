@@ -13,8 +13,10 @@ from sklearn.metrics import adjusted_rand_score
 
 import emdpo
 from emdpo.comparison_text import comparison_text
+from emdpo.core.em import StopReason
 from emdpo.core.errors import EmdpoError, RunError
 from emdpo.core.scored import ScoredPolicies
+from emdpo.fitting import Restarts
 
 QUICK = {"restarts": 2, "features": "columns"}
 DRAW = {"n_bootstrap": 50}
@@ -328,3 +330,24 @@ def test_what_only_one_was_kept_from_tests_nobody(two, three, places, facts):
     assert told.held_out_by is None
     damaged = replace(three, evidence={"cross_fitted": False, "guarding_rankings": "no list"})
     assert emdpo.compare_runs(damaged, damaged, **DRAW).held_out_by is None
+
+
+def test_types_without_users_and_fits_that_did_not_end_are_noted(three):
+    weights = np.array([0.6, 0.3999, 0.0001])
+    odd = replace(three, weights=weights, stop_reason=StopReason.MAX_ITER)
+    notes = emdpo.compare_runs(three, odd, **DRAW).notes
+    assert any("1 of 3 types of run B have no users" in note for note in notes)
+    assert any("run B did not converge (it ended with max_iter)" in note for note in notes)
+    lone = replace(three, restarts=Restarts(10, 1, 0.4))
+    notes = emdpo.compare_runs(lone, three, **DRAW).notes
+    assert notes == (
+        "only one of 10 starts of run A reached its optimum: another seed may move as many users",
+    )
+
+
+def test_another_beta_is_noted(table, three):
+    other = emdpo.fit(emdpo.load(table), 3, beta=0.5, **QUICK)
+    told = emdpo.compare_runs(three, other, **DRAW)
+    assert told.n_moved == 0 and told.types["kendall"].tolist() == pytest.approx([1, 1, 1])
+    assert (told.types["in_common"] < 1).all()
+    assert any("beta is 0.1 in A and 0.5 in B" in note for note in told.notes)
