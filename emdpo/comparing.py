@@ -110,8 +110,12 @@ def compare_runs(
         min_group=min_group, n_bootstrap=n_bootstrap, confidence=confidence, seed=seed
     )
     tested = None if evidence is None else EvidenceConfig(by=evidence, folds=folds, seed=seed)
-    rng = np.random.default_rng(seed)
-    draw: dict[str, Any] = {"n_bootstrap": n_bootstrap, "confidence": confidence, "rng": rng}
+
+    def draw(part: int) -> dict[str, Any]:
+        """Return settings of the intervals of one part: what else is asked changes none of them."""
+        rng = np.random.default_rng([seed, part])
+        return {"n_bootstrap": n_bootstrap, "confidence": confidence, "rng": rng}
+
     fits = _opened(a), _opened(b)
     shared = shared_parts(*fits)
     by_attribute = groupings(
@@ -121,12 +125,12 @@ def compare_runs(
     before, after = one.responsibilities, other.responsibilities
     overlap, table = type_overlap(before, after), contingency(before, after)
     pairs = match_types(overlap)
-    agreed = assignment_agreement(before, after, pairs, **draw)
+    agreed = assignment_agreement(before, after, pairs, **draw(0))
     changes, policies = no_changes(), []
     if len(shared.prompt):
-        changes = regret_changes(one, other, shared.prompt, pairs, by_attribute, **draw)
-        policies = _policies(one, other, shared.prompt, pairs, draw)
-    held_out_by, held_out = _tested(fits, tested, rankings, progress, draw)
+        changes = regret_changes(one, other, shared.prompt, pairs, by_attribute, **draw(1))
+        policies = _policies(one, other, shared.prompt, pairs, draw(2))
+    held_out_by, held_out = _tested(fits, tested, rankings, progress, draw(3))
     user_ids = fits[0].rankings.users.index[shared.users[0]].tolist()
     return RunComparison(
         a=facts_of(fits[0], _label(a, "A")),
@@ -148,7 +152,7 @@ def compare_runs(
         regret_by_type=changes.by_type,
         regret_by_group=changes.by_group,
         n_hidden_groups={each.attribute: int(each.hidden.sum()) for each in by_attribute},
-        log_likelihood=_fitted_change(fits, shared, draw),
+        log_likelihood=_fitted_change(fits, shared, draw(4)),
         held_out_by=held_out_by,
         held_out=held_out,
         settings=setting_changes(*fits),

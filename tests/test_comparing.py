@@ -351,3 +351,12 @@ def test_another_beta_is_noted(table, three):
     assert told.n_moved == 0 and told.types["kendall"].tolist() == pytest.approx([1, 1, 1])
     assert (told.types["in_common"] < 1).all()
     assert any("beta is 0.1 in A and 0.5 in B" in note for note in told.notes)
+
+
+def test_what_else_is_asked_changes_no_interval(two, three, told):
+    """Neither groups nor evidence move the intervals of other parts."""
+    more = emdpo.compare_runs(two, three, groups=[], evidence="ranking", folds=2, **DRAW)
+    assert more.log_likelihood == told.log_likelihood
+    assert more.adjusted_rand == told.adjusted_rand
+    pd.testing.assert_frame_equal(more.regret, told.regret)
+    pd.testing.assert_frame_equal(more.types, told.types)
