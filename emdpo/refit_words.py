@@ -107,15 +107,21 @@ def _rules(audit: Audit, refit: RefitAudit) -> Iterator[str]:
 
 def _groups(audit: Audit) -> Iterator[str]:
     """Say which findings about groups stand, and how much wider intervals have become."""
-    found = [each for each in findings(audit) if each.kind in ("group", "uncertain")]
-    if audit.groups and not any(each.refitted for each in found):
+    found = [each for each in findings(audit) if each.refitted is not None]
+    stands = [each for each in found if each.kind == "group"]
+    if audit.groups and not found:
         yield (
-            "No finding above says that a group loses more than everybody else, so that none was "
-            "to be taken back."
+            "No finding says that a group loses more than everybody else under pooled DPO, so that "
+            "there was none to take back."
         )
-    for finding in found:
-        if finding.refitted is not None:
-            yield _verdict(audit, finding, finding.refitted)
+    if found:
+        several = "s" * (len(found) > 1)
+        yield (
+            f"Of {len(found)} finding{several} that a group loses more than everybody else under "
+            f"pooled DPO, {len(stands)} stand{'s' * (len(stands) == 1)} where types are found anew."
+        )
+    for finding in sorted(found, key=lambda each: each.kind == "group"):
+        yield _verdict(audit, finding)
     wider = widening(audit)
     if wider is not None:
         yield (
@@ -125,15 +131,16 @@ def _groups(audit: Audit) -> Iterator[str]:
         )
 
 
-def _verdict(audit: Audit, finding: Finding, anew: Ends) -> str:
-    group = next(group for group in audit.groups if (group.attribute, group.value) == finding.group)
-    ends = " to ".join(f"{100 * (end or 0):.0f}" for end in (finding.low, finding.high))
-    told = " to ".join(f"{100 * end:.0f}" for end in anew)
+def _verdict(audit: Audit, finding: Finding) -> str:
+    group = next(each for each in audit.groups if (each.attribute, each.value) == finding.group)
+    fixed, anew = (
+        " to ".join(f"{100 * (end or 0):.0f}" for end in ends)
+        for ends in ((finding.low, finding.high), finding.refitted or ())
+    )
     word = "Stands" if finding.kind == "group" else "Does not stand"
     return (
-        f"{word}: {people_text(group)} lose {100 * (finding.value or 0):.0f} points more than "
-        f"everybody else under pooled DPO ({ends} with types held fixed, {told} with types found "
-        "anew)."
+        f"{word}: {people_text(group)}, {100 * (finding.value or 0):.0f} points more ({fixed} with "
+        f"types held fixed, {anew} found anew)."
     )
 
 

@@ -49,7 +49,7 @@ def show_stage(event: str, **facts: Any) -> None:
     sys.stderr.flush()
 
 
-def write_to(target: str, write: Callable[[Path], None]) -> None:
+def write_to(target: str, write: Callable[[Path], object]) -> None:
     """Let `write` fill a file that a user named; anything else there is an EmdpoError."""
     try:
         path = Path(os.path.realpath(target))  # through a link, to what it stands for

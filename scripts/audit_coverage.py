@@ -169,8 +169,8 @@ def table(setting: Setting, n_studies: int, n_refits: int) -> str:
     ]
     head = (
         f"### {setting.name}\n\n"
-        "| regret | rule | refitted: covers | types fixed: covers | planted | mean error | width |\n"
-        "| --- | --- | --- | --- | --- | --- | --- |"
+        "| regret | rule | refitted: covers | types fixed: covers | planted | mean error | width |"
+        "\n| --- | --- | --- | --- | --- | --- | --- |"
     )
     return "\n".join([head, *lines, ""])
 

@@ -300,6 +300,17 @@ def test_groups_have_their_intervals_and_n(audit):
         assert figure.layout.yaxis.ticktext[i] == f"{group.value}<br>n = {group.n}"
 
 
+def test_values_of_groups_by_two_attributes_have_a_line_each_and_rows_have_room(audit):
+    """Cut together after 44 characters, the second would be lost."""
+    group = replace(audit.groups[0], value="a" * 40 + " \u00d7 young", attribute="x \u00d7 age")
+    two = replace(audit, groups=(group, group))
+    figure = plots.group_regret_figure(two, "x \u00d7 age", rules=["pooled"])
+    label = f"{'a' * 23}\u2026<br>\u00d7 young<br>n = {group.n}"
+    assert figure.layout.yaxis.ticktext[0] == label
+    margins = figure.layout.margin
+    assert figure.layout.height - margins.t - margins.b == 2 * 57 + 30
+
+
 def test_rules_that_the_audit_lacks_are_left_out(audit):
     figure = plots.group_regret_figure(audit, "age_band", rules=["no such rule", "pooled"])
     assert [trace.name for trace in figure.data if trace.name] == ["Pooled DPO"]

@@ -30,9 +30,9 @@ def main(arguments: list[str] | None = None) -> int:
 
 def _find_anew(options: argparse.Namespace, log: ProgressLog) -> None:
     run, stop = options.run, options.out / STOP
-    log.write("started", draws=options.draws)
     fit = load_fit(run)
     given = chosen_settings(run, fit.n_types)
+    log.write("started", draws=options.draws)
     log.write("step", done=0, steps=options.draws)
     result = with_refits(
         audit(fit, **given),

@@ -17,6 +17,7 @@ from emdpo.plots.theme import (
     group_label,
     label_text,
     question_figure,
+    row_height,
     type_colour,
     type_marker,
     type_name,
@@ -128,12 +129,13 @@ def group_regret_figure(
     """Return the regret of each group of an attribute under some rules, with intervals and n."""
     shown = [rule for rule in rules if rule in audit.rules]
     groups, note = _groups_shown(audit, attribute, kind, shown)
+    labels = [group_label(group.value, group.n) for group in groups]
     figure = question_figure(
         f"Who loses most, by {label_text(attribute, 30)}?",
         f"Mean over a group's users; further right is worse: {KIND_NOTES[kind]}. Thick bars: "
         f"{audit.config.confidence:.0%} bootstrap intervals; thin: for all these groups at once. "
         f"Dotted: everybody.{note}",
-        height=max(50, 14 * len(shown) + 12) * len(groups) + 30,
+        height=row_height(labels, max(50, 14 * len(shown) + 12)) * len(groups) + 30,
         legend=len(shown),
     )
     title, fmt = KIND_AXES[kind]
@@ -146,7 +148,7 @@ def group_regret_figure(
     figure.update_xaxes(title_text=title, tickformat=fmt)
     figure.update_yaxes(
         tickvals=list(range(len(groups))),
-        ticktext=[group_label(group.value, group.n) for group in groups],
+        ticktext=labels,
         range=[len(groups) - 0.5, -0.5],
         zeroline=False,
     )
@@ -164,13 +166,17 @@ def _groups_shown(
     return groups[:MAX_GROUPS], f" The {MAX_GROUPS} of {len(groups)} groups that lose most."
 
 
-def segments(ends: NDArray[np.float64], heights: NDArray[Any]) -> dict[str, object]:
-    """Return settings of a trace that draws n intervals (n, 2) at n heights, as lines."""
+def segments(
+    ends: NDArray[np.float64], heights: NDArray[Any], colour: str, width: float
+) -> dict[str, object]:
+    """Return settings of a trace that draws n intervals (n, 2) at n heights: lines with ends."""
     gap = np.full(len(ends), np.nan)
     return {
         "x": np.column_stack([ends, gap]).ravel(),
         "y": np.repeat(heights, 3),
-        "mode": "lines",
+        "mode": "lines+markers",
+        "line": {"color": colour, "width": width},
+        "marker": {"symbol": "line-ns", "size": 7, "line": {"color": colour, "width": width}},
         "hoverinfo": "skip",
     }
 
@@ -185,11 +191,9 @@ def _simultaneous_trace(
 ) -> go.Scatter:
     nowhere = (np.nan, np.nan)
     ends = [group.simultaneous.get(kind, {}).get(rule, nowhere) for group in groups]
-    return go.Scatter(
-        **segments(np.array(ends, float).reshape(-1, 2), _heights(len(groups), place, n_rules)),
-        line={"color": _rule_look(rule)[0], "width": 1.5},
-        showlegend=False,
-    )
+    heights = _heights(len(groups), place, n_rules)
+    drawn = segments(np.array(ends, float).reshape(-1, 2), heights, _rule_look(rule)[0], 1.5)
+    return go.Scatter(**drawn, showlegend=False)
 
 
 def _group_trace(

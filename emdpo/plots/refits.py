@@ -16,6 +16,7 @@ from emdpo.plots.theme import (
     group_label,
     label_text,
     question_figure,
+    row_height,
     type_colour,
     type_marker,
     type_name,
@@ -48,7 +49,7 @@ def refit_worst_figure(audit: Audit, kind: str = "share") -> go.Figure:
     fixed = worst_fixed(audit, kind, rules)
     over = f" Grey: types held fixed, over prompts (n = {audit.n_prompts:,})."
     figure = question_figure(
-        "How sure is what the worst-served type loses?",
+        "How sure is the worst-off type's loss?",
         f"A mark for each rule: further right is worse, {KIND_NOTES[kind]}. Coloured bars: "
         f"{refit.confidence:.0%} intervals of the worst of all types, found anew in "
         f"{refit.n_refits:,} draws of n = {audit.n_users:,} users."
@@ -64,9 +65,7 @@ def refit_worst_figure(audit: Audit, kind: str = "share") -> go.Figure:
     for k in sorted(set(worst)):
         here = np.flatnonzero(np.array(worst) == k)
         figure.add_scatter(
-            **segments(anew[here], places[here] + APART),
-            line={"color": type_colour(k), "width": 4},
-            showlegend=False,
+            **segments(anew[here], places[here] + APART, type_colour(k), 4), showlegend=False
         )
         figure.add_scatter(
             x=values[here],
@@ -103,14 +102,16 @@ def refit_groups_figure(
     if len(found) > MAX_GROUPS:
         cut = f" The {MAX_GROUPS} of {len(found)} groups that differ most."
         found = sorted(found, key=lambda each: -abs(each.above))[:MAX_GROUPS]
-    colour = rule_marker(rule, 11)["color"]
+    marker = rule_marker(rule, 12)
+    labels = [group_label(each.value, each.n) for each in found]
+    colour, symbol = str(marker["color"]), str(marker["symbol"])
     figure = question_figure(
         f"Is it sure who loses more, by {label_text(attribute, 30)}?",
         f"{rule_label(rule)}: what a group's users lose more than everybody else; dotted: nothing "
         f"more. {refit.confidence:.0%} intervals, grey with types held fixed, coloured with types "
         f"found anew in {refit.n_refits:,} draws. Hollow marks: that interval holds 0.{cut}",
-        height=max(46 * len(found), 60) + 30,
-        legend=2,
+        height=row_height(labels, 48) * len(found) + 30,
+        legend=4,
     )
     places, (title, fmt) = np.arange(len(found)), KIND_AXES[kind]
     above = np.array([each.above for each in found])
@@ -120,15 +121,12 @@ def refit_groups_figure(
     )
     figure.add_vline(x=0, line={"color": INK, "dash": "dot"})
     _add_fixed(figure, fixed, places - APART)
-    figure.add_scatter(
-        **segments(anew, places + APART), line={"color": colour, "width": 4}, name=ANEW
-    )
-    symbol = str(rule_marker(rule, 11)["symbol"])
+    figure.add_scatter(**segments(anew, places + APART, colour, 4), name=ANEW)
     figure.add_scatter(
         x=above,
         y=places,
         mode="markers",
-        marker=rule_marker(rule, 12)
+        marker=marker
         | {
             "symbol": [symbol if each.stands else f"{symbol}-open" for each in found],
             "line": {"color": colour, "width": 2},
@@ -138,8 +136,10 @@ def refit_groups_figure(
         hovertemplate=f"%{{x:+{fmt}}}<br>fixed %{{customdata[0]:{fmt}}} to %{{customdata[1]:{fmt}}}"
         f"<br>found anew %{{customdata[2]:{fmt}}} to %{{customdata[3]:{fmt}}}<extra></extra>",
     )
-    figure.update_xaxes(title_text=f"{title}, more than everybody else", tickformat=fmt)
-    _name_rows(figure, [group_label(each.value, each.n) for each in found])
+    figure.update_xaxes(
+        title_text=f"{title},<br>more than everybody else", tickformat=fmt, zeroline=False
+    )
+    _name_rows(figure, labels)
     return figure
 
 
@@ -150,7 +150,7 @@ def _refit(audit: Audit) -> RefitAudit:
 
 
 def _add_fixed(figure: go.Figure, ends: NDArray[np.float64], heights: NDArray[Any]) -> None:
-    figure.add_scatter(**segments(ends, heights), line={"color": INK, "width": 2}, name=FIXED)
+    figure.add_scatter(**segments(ends, heights, INK, 2), name=FIXED)
 
 
 def _name_rows(figure: go.Figure, names: list[str]) -> None:

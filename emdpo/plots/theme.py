@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import textwrap
 import unicodedata
+from collections.abc import Sequence
 
 import plotly.graph_objects as go
+
+from emdpo.core.groups import TIMES
 
 TYPE_COLOURS = (
     "#0072B2",
@@ -139,8 +142,21 @@ def wrapped_label(text: object, limit: int, width: int) -> str:
 
 
 def group_label(value: str, n: int) -> str:
-    """Return a group's name, on two lines at most, above its number of users."""
-    return f"{wrapped_label(value, 44, 22)}<br>n = {n:,}"
+    """Return a group's name, on two lines at most, above its number of users.
+
+    Of a group by two attributes each value has a line.
+    """
+    parts = value.split(TIMES)
+    name = wrapped_label(value, 44, 22)
+    if len(parts) == 2 and all(parts):
+        name = f"{label_text(parts[0], 24)}<br>\u00d7 {label_text(parts[1], 22)}"
+    return f"{name}<br>n = {n:,}"
+
+
+def row_height(labels: Sequence[str], least: int) -> int:
+    """Return pixels a row, so that labels of several lines keep apart."""
+    lines = max((label.count("<br>") + 1 for label in labels), default=1)
+    return max(least, 17 * lines + 6)
 
 
 def question_figure(

@@ -10,7 +10,14 @@ import plotly.graph_objects as go
 from emdpo.core.findings import rule_label
 from emdpo.core.rules import GIVEN
 from emdpo.plots.auditing import KIND_AXES, KIND_NOTES, rule_marker
-from emdpo.plots.theme import GRID, MAX_GROUPS, group_label, question_figure, type_name
+from emdpo.plots.theme import (
+    GRID,
+    MAX_GROUPS,
+    group_label,
+    question_figure,
+    row_height,
+    type_name,
+)
 
 if TYPE_CHECKING:
     from emdpo.core.audit import Audit
@@ -87,12 +94,13 @@ def what_if_figure(
         cut = f" The {MAX_GROUPS} of {len(groups)} groups that lose most."
         groups = sorted(groups, key=lambda loss: -loss.regret)[:MAX_GROUPS]
     losses = [*type_losses(audit, found, kind), *groups]
+    labels = [loss.label if loss.n is None else group_label(loss.label, loss.n) for loss in losses]
     figure = question_figure(
         "Who would lose how much?",
         f"Further right is worse: {KIND_NOTES[kind]}. Grey: from {rule_label(COMPARED)} to your "
         f"weights. Bars: {audit.config.confidence:.0%} intervals, of types over prompts "
         f"(n = {audit.n_prompts:,}), of groups over users.{cut}",
-        height=38 * len(losses) + 40,
+        height=row_height(labels, 38) * len(losses) + 40,
         legend=2,
     )
     title, fmt = KIND_AXES[kind]
@@ -136,9 +144,7 @@ def what_if_figure(
     figure.update_xaxes(title_text=title, tickformat=fmt)
     figure.update_yaxes(
         tickvals=places.tolist(),
-        ticktext=[
-            loss.label if loss.n is None else group_label(loss.label, loss.n) for loss in losses
-        ],
+        ticktext=labels,
         range=[len(losses) - 0.5, -0.5],
         zeroline=False,
     )

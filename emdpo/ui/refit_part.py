@@ -66,13 +66,13 @@ def build() -> RefitPart:
     controls = job_controls(*buttons, "refits")
     with gr.Column(visible=False) as contents:
         words = gr.HTML(elem_id="refit-words")
-        rule = gr.Dropdown(
-            choices=[],
-            label="Rule",
-            info="Whose differences between groups are shown.",
-            elem_classes="narrow",
-            elem_id="refit-rule",
-        )
+        with gr.Row():
+            rule = gr.Dropdown(
+                choices=[],
+                label="Rule",
+                info="Whose differences between groups are shown.",
+                elem_id="refit-rule",
+            )
         with gr.Row(equal_height=False):
             by_group = gr.Plot(label="Groups, found anew", show_label=False, min_width=320)
             by_rule = gr.Plot(label="Worst type, found anew", show_label=False, min_width=320)
