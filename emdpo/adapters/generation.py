@@ -15,6 +15,7 @@ nucleus sampling, and speculation.
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
@@ -79,6 +80,12 @@ def draw(log_policy: Tensor, generator: torch.Generator | None) -> int:
     return min(int(found), len(cumulative) - 1)
 
 
+def cache_name(model: torch.nn.Module) -> str:
+    """Return what a model calls its keys and values; transformers 5.24 renamed them."""
+    taken = inspect.signature(model.forward).parameters
+    return "cache" if "cache" in taken else "past_key_values"
+
+
 class Chorus:
     """The rows of one forward pass: each voice of each answer, with its cached keys and values."""
 
@@ -87,6 +94,7 @@ class Chorus:
     ) -> None:
         """Read one prompt a row; rows of the same prompt and voice are read once."""
         self._model, self._device = adapted.model, adapted.base.device
+        self._cache_name = cache_name(adapted.base.model)
         pairs = [(tuple(ids), voice) for ids, voice in zip(prompts, voices, strict=True)]
         distinct = list(dict.fromkeys(pairs))
         self._voices, self._cache = [voice for _, voice in distinct], None
@@ -122,9 +130,9 @@ class Chorus:
             settings["attention_mask"] = self._mask
             settings["position_ids"] = (self._mask.cumsum(1) - 1).clamp(min=0)[:, -length:]
         if self._cache is not None:
-            settings["past_key_values"] = self._cache
+            settings[self._cache_name] = self._cache
         output = self._model(input_ids=tokens, logits_to_keep=1, **settings)
-        self._cache, self.logits = output.past_key_values, output.logits[:, -1].float()
+        self._cache, self.logits = output[self._cache_name], output.logits[:, -1].float()
 
 
 @dataclass(eq=False)
