@@ -126,7 +126,7 @@ def notes(read: dict[str, dict[str, Any]]) -> Iterator[str]:
             for rule in RULES[2:]
         )
         verdict = (
-            "min-max regret helps the worst type" if helped else "min-max regret does not help"
+            "min-max regret helps" if helped else "min-max regret does not help"
         )
         yield (
             f"- *{name}*: {verdict} the worst type. "
