@@ -125,9 +125,7 @@ def notes(read: dict[str, dict[str, Any]]) -> Iterator[str]:
             f"{rule_label(rule)} {about['worst_type'][rule]} at a mean of {about['mean'][rule]:.0%}"
             for rule in RULES[2:]
         )
-        verdict = (
-            "min-max regret helps" if helped else "min-max regret does not help"
-        )
+        verdict = "min-max regret helps" if helped else "min-max regret does not help"
         yield (
             f"- *{name}*: {verdict} the worst type. "
             f"Pooled DPO {about['worst_type']['pooled']} at a mean of "
