@@ -84,6 +84,10 @@ FOUR_WINNERS = case(
 """Majority, Borda, maximin and min-max regret each pick another answer; found by
 scripts/four_winners.py."""
 
+COMPROMISE = case([[2, 0, 1], [0, 2, 1]], [55, 45], "ABC")
+"""One reward from all pairs puts A first, as Borda counts do; from full rankings C, which nobody
+puts first and nobody last."""
+
 
 def duels(given: Case, noise: float = 0.0) -> Floats:
     """Return the share of people who pick answer i over j, (A, A); 1/2 on the diagonal.

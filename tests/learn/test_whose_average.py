@@ -15,6 +15,7 @@ from scipy.optimize import minimize
 
 from emdpo.learn.whose_average import (
     AVERAGE_AGAINST_BORDA,
+    COMPROMISE,
     FOUR_WINNERS,
     PRIOR,
     all_pairs,
@@ -146,8 +147,7 @@ def test_one_reward_from_full_rankings_need_not_follow_borda():
     First choices are A or B; second choices C or the favourite of the others. Written out, with
     rewards a, b, c: 0.55 [a - L(a, b, c) + c - L(b, c)] + 0.45 [b - L(a, b, c) + c - L(a, c)].
     """
-    split = case([[2, 0, 1], [0, 2, 1]], [55, 45], "ABC")
-    np.testing.assert_allclose(borda(split), [1.1, 0.9, 1.0])
+    np.testing.assert_allclose(borda(COMPROMISE), [1.1, 0.9, 1.0])
 
     def loss(r):
         a, b, c = np.append(r, 0.0)
@@ -156,10 +156,10 @@ def test_one_reward_from_full_rankings_need_not_follow_borda():
         return -first - 0.45 * (b - every + c - np.logaddexp(a, c))
 
     expected = np.append(minimize(loss, np.zeros(2), tol=1e-12).x, 0.0)
-    found = one_reward(split, full_orders(split))
+    found = one_reward(COMPROMISE, full_orders(COMPROMISE))
     np.testing.assert_allclose(found, expected - expected.mean(), atol=5e-3)
     assert found.argmax() == 2
-    assert one_reward(split, all_pairs(split)).argmax() == 0
+    assert one_reward(COMPROMISE, all_pairs(COMPROMISE)).argmax() == 0
 
 
 def test_types_without_people_have_no_say():
