@@ -35,8 +35,8 @@ def hedge_path_figure(types: ThreeTypes, rounds: HedgeRounds, shown: int) -> go.
     """
     figure = question_figure(
         "Where does the learner's mixture go?",
-        "Dots: the mixture played in each round. Line: the mean of all so far, which is what "
-        f"counts. n = {shown:,} of {len(rounds.played):,} rounds.",
+        f"n = {shown:,} of {len(rounds.played):,} rounds. Dots: the mixture played in each. Line: "
+        "the mean of all so far, which is what counts.",
         height=300,
         legend=3,
         headroom=4,

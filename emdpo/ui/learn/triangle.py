@@ -56,7 +56,10 @@ def build() -> None:
                 elem_id="own-on-rule",
             )
             form, kind = _choices()
-            sizes = _three("People of type", (50, 30, 20), "Counts beside the others.", "people", 1)
+            with gr.Accordion("People of each type", open=False):
+                sizes = _three(
+                    "People of type", (50, 30, 20), "Counts beside the other two.", "people", 1
+                )
         with gr.Column(scale=2, min_width=300):
             note = gr.HTML(elem_id="triangle-note")
             triangle = gr.Plot(label="The triangle", show_label=False)

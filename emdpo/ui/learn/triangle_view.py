@@ -8,7 +8,7 @@ import numpy as np
 import pandas as pd
 
 from emdpo.core.findings import rule_label
-from emdpo.learn.triangle import marks, regrets
+from emdpo.learn.triangle import Mark, marks, regrets
 from emdpo.plots.learning_triangle import YOURS
 from emdpo.plots.theme import type_colour, type_name
 from emdpo.ui.audit_view import figure_text
@@ -53,8 +53,8 @@ def verdict_html(types: ThreeTypes, weights: Floats, form: str, kind: str) -> st
 
 def rule_rows(types: ThreeTypes, weights: Floats, form: str, kind: str) -> pd.DataFrame:
     """Return weights and regrets of the policy chosen and of every rule, in its own form."""
-    points = {YOURS: (form, weights)}
-    points |= {rule_label(rule): tuple(mark) for rule, mark in marks(types).items()}
+    points = {YOURS: Mark(form, weights)}
+    points |= {rule_label(rule): mark for rule, mark in marks(types).items()}
     rows = []
     for name, (made, point) in points.items():
         found = getattr(regrets(types, made, point), kind)[:, 0]

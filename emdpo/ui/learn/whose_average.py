@@ -89,10 +89,9 @@ def table_of(given: Case) -> pd.DataFrame:
 
 def case_of(table: pd.DataFrame) -> Case:
     """Return the case that a table holds; ValueError where a cell is no number."""
-    held = table.drop(columns=["type"]).apply(pd.to_numeric, errors="coerce")
-    return case(
-        held.drop(columns=[PEOPLE]).to_numpy(float), held[PEOPLE].to_numpy(float), held.columns[:-1]
-    )
+    names = [str(name) for name in table.columns if name not in ("type", PEOPLE)]
+    numbers = table[[*names, PEOPLE]].apply(pd.to_numeric, errors="coerce").to_numpy(float)
+    return case(numbers[:, :-1].tolist(), numbers[:, -1].tolist(), names)
 
 
 def _show(table: pd.DataFrame, noise: float) -> list[Any]:

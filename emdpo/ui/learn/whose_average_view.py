@@ -16,10 +16,10 @@ PREMISES = fold(
     listing(
         [
             "Premises: every pair is answered equally often, each answer has a free reward, and "
-            "one reward is fitted to everybody by Bradley-Terry, as plain DPO does with pairs. Then "
-            "an answer that wins more duels gets the higher reward (Siththaranjan et al. 2024; "
-            "Shirali et al. 2025, arXiv 2502.16320). The row <b>One reward, from all pairs</b> is "
-            "this library's own fit.",
+            "one reward is fitted to everybody by Bradley-Terry, as plain DPO does with pairs. "
+            "Then an answer that wins more duels gets the higher reward (Siththaranjan et al. "
+            "2024; Shirali et al. 2025, arXiv 2502.16320). The row <b>One reward, from all "
+            "pairs</b> is this library's own fit.",
             "From full rankings (Plackett-Luce) it need not: see the third case. There an answer "
             "that is everybody's second choice can come first.",
             "Noise counts. A type that is nearly indifferent between two answers gives Borda less "
