@@ -83,8 +83,8 @@ def test_a_table_edited_by_keys_changes_who_wins(figure):
     expect(told).to_contain_text("A: Mean utility")
     page.get_by_label("Four rules, four answers").check()
     expect(told).to_contain_text("D: Maximin")
-    cell = page.locator("#average-table td").filter(has_text="4").last
-    cell.dblclick()
+    cells = page.locator("#average-table").get_by_role("gridcell", name="4", exact=True)
+    cells.last.dblclick()  # what type 3 thinks of D
     page.keyboard.press("Control+a")
     page.keyboard.type("0")
     page.keyboard.press("Enter")
