@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from emdpo.ui.learn import pairs
+from emdpo.ui.learn import pairs, triangle, whose_average
 
 INTRODUCTION = (
     "# Learn\nSee the ideas move: every picture is computed now, from the settings beside it, by "
@@ -16,6 +16,8 @@ INTRODUCTION = (
 
 FIGURES: tuple[tuple[str, str, Callable[[], None]], ...] = (
     ("pairs", "1 Why pairs can hide types", pairs.build),
+    ("triangle", "3 From types to one policy", triangle.build),
+    ("average", "4 Whose average?", whose_average.build),
 )
 """Name in the address (/learn?figure=pairs), title and builder of every figure, in order."""
 
