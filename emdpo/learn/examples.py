@@ -29,6 +29,26 @@ def pairs_program(theta: float, types: int, answers: int, people: int, seed: int
     return _PAIRS.format(theta=theta, types=types, answers=answers, people=people, seed=seed)
 
 
+_EM = """\
+import numpy as np
+from emdpo.learn.half_steps import begin, best_known, draw_crowd, step
+from emdpo.plots.learning_em import climb_figure, policies_figure, responsibilities_figure
+
+crowd = draw_crowd({questions}, np.random.default_rng({seed}))
+halves = [begin(crowd, "{start}", np.random.default_rng({draw}))]
+for _ in range({n}):                               # M step, E step, M step, ...
+    halves.append(step(crowd, halves[-1]))
+    print(halves[-1].kind, halves[-1].objective, halves[-1].bound)
+figures = [policies_figure(crowd, halves), responsibilities_figure(crowd, halves[-1])]
+figure = climb_figure(halves, best_known(crowd))  # beside the best of five starts of emdpo
+"""
+
+
+def em_program(questions: int, seed: int, start: str, draw: int, n: int) -> str:
+    """Return the program that draws the three pictures of figure 2 after `n` half-steps."""
+    return _EM.format(questions=questions, seed=seed, start=start, draw=draw, n=n)
+
+
 TRIANGLE = """\
 import numpy as np
 from emdpo.learn.triangle import EXAMPLE, marks, regrets
@@ -72,6 +92,7 @@ figure = verdicts_figure(types, found)
 
 EXAMPLES = {
     "pairs": pairs_program(1.5, 2, 2, 400, 0),
+    "em": em_program(3, 0, "random", 1, 8),
     "triangle": TRIANGLE,
     "hedge": HEDGE,
     "whose average": WHOSE_AVERAGE,

@@ -11,12 +11,14 @@ from emdpo.core.aggregation import min_max_regret_mixture
 from emdpo.core.hedge import hedge_rounds
 from emdpo.learn.designs import designs, love_and_hate
 from emdpo.learn.examples import EXAMPLES
+from emdpo.learn.half_steps import begin, best_known, draw_crowd, walk
 from emdpo.learn.opposed import em_paths
 from emdpo.learn.sampling import sample_answers
 from emdpo.learn.surfaces import expected_surface
 from emdpo.learn.triangle import CORNERS, EXAMPLE, marks, regrets, to_plane
 from emdpo.learn.whose_average import FOUR_WINNERS, case, verdicts
 from emdpo.plots.learning_average import VERDICT_LABELS, utilities_figure, verdicts_figure
+from emdpo.plots.learning_em import climb_figure
 from emdpo.plots.learning_hedge import hedge_gap_figure, hedge_path_figure
 from emdpo.plots.learning_pairs import surface_figure
 from emdpo.plots.learning_triangle import YOURS, triangle_figure, type_regrets_figure
@@ -131,7 +133,15 @@ def linked_pairs():
     return surface_figure(expected_surface(design, truth, 400), truth, paths)
 
 
+def climb():
+    """Return the last picture of figure 2 after eight half-steps."""
+    crowd = draw_crowd(3, np.random.default_rng(0))
+    halves = walk(crowd, begin(crowd, "random", np.random.default_rng(1)), 8)
+    return climb_figure(halves, best_known(crowd))
+
+
 SAME = {
+    "em": climb,
     "pairs": linked_pairs,
     "triangle": lambda: triangle_figure(EXAMPLE, np.array([0.5, 0.3, 0.2])),
     "hedge": lambda: hedge_gap_figure(EXAMPLE, hedge_rounds(EXAMPLE.regret_matrix, 100), 100),

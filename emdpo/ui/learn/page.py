@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from emdpo.ui.learn import pairs, triangle, whose_average
+from emdpo.ui.learn import em_steps, pairs, triangle, whose_average
 
 INTRODUCTION = (
     "# Learn\nSee the ideas move: every picture is computed now, from the settings beside it, by "
@@ -16,6 +16,7 @@ INTRODUCTION = (
 
 FIGURES: tuple[tuple[str, str, Callable[[], None]], ...] = (
     ("pairs", "1 Why pairs can hide types", pairs.build),
+    ("em", "2 EM step by step", em_steps.build),
     ("triangle", "3 From types to one policy", triangle.build),
     ("average", "4 Whose average?", whose_average.build),
 )
