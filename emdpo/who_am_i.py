@@ -83,15 +83,17 @@ class PersonsType:
     """Rankings of the person with fewer than two answers that the fit knows."""
 
 
-def questions(fit: Fit, size: int = SHOWN) -> QuestionPool:
+def questions(fit: Fit, size: int | None = None) -> QuestionPool:
     """Return the questions that a fit can put to a person.
 
     Parameters
     ----------
     fit : Fit
         With log-linear policies or adapters.
-    size : int
+    size : int, optional
         Candidates shown at once, in 2..5. Of prompts with more, the most informative are shown.
+        By default four; three where a survey has so few items that fours would make too few
+        questions, for no two items are shown together twice.
 
     Examples
     --------
@@ -101,6 +103,11 @@ def questions(fit: Fit, size: int = SHOWN) -> QuestionPool:
     >>> len(pool), len(pool[0].candidates)
     (60, 4)
     """
+    if size is None:
+        fours = questions(fit, SHOWN)
+        if _n_askable(fours, fit) >= FEWEST:
+            return fours
+        return max(fours, questions(fit, SHOWN - 1), key=lambda pool: _n_askable(pool, fit))
     if not 2 <= size <= EXACT_UP_TO:
         raise EmdpoError(f"a question shows 2 to {EXACT_UP_TO} candidates, got {size}")
     return question_pool(
@@ -110,6 +117,14 @@ def questions(fit: Fit, size: int = SHOWN) -> QuestionPool:
         size,
         _is_known(fit.rankings),
     )
+
+
+def _n_askable(pool: QuestionPool, fit: Fit) -> int:
+    """Return how many questions could follow one another, counted up to FEWEST."""
+    asked: list[Question] = []
+    while len(asked) < FEWEST and (question := pool.best(_log_weights(fit), asked)) is not None:
+        asked.append(question)
+    return len(asked)
 
 
 def next_question(

@@ -219,6 +219,17 @@ def test_a_survey_asks_for_a_few_items_at_a_time(survey):
         questions(survey, 6)
 
 
+def test_a_survey_of_few_items_asks_by_threes_where_that_makes_more_questions(survey, fit):
+    """Any two fours of six items share a pair, threes need not. Of four items one four is best."""
+    assert {len(question.candidates) for question in questions(survey)} == {3}
+    assert {len(question.candidates) for question in questions(fit)} == {4}
+    assert len(questions(fit)) == len(questions(fit, 4)) == 6
+    items = fit.rankings.select(np.arange(fit.rankings.n_rankings) % 24 == 0)
+    one = replace(fit, rankings=items)  # one prompt of four
+    assert len(np.unique(items.prompt)) == 1
+    assert [len(question.candidates) for question in questions(one)] == [4]
+
+
 def test_answers_that_no_fitted_ranking_shows_are_not_asked(table):
     """Prompt p5 is held out: adapters would not have scored it."""
     split = np.where(table["prompt_id"] == "p5", "test", "train")

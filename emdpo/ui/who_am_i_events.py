@@ -21,7 +21,6 @@ from emdpo.ui.results import missing, note_html
 from emdpo.ui.type_facts import portraits
 from emdpo.ui.workplace import Workplace
 from emdpo.who_am_i import (
-    SHOWN,
     Answer,
     Question,
     answered,
@@ -262,7 +261,7 @@ class WhoAmIEvents:
         }
 
     def _pool(self, run_id: str) -> QuestionPool:
-        return self._place.derived(run_id, ("questions", SHOWN), questions)
+        return self._place.derived(run_id, "questions", questions)
 
     def _download(self, fit: Fit, interview: Interview) -> gr.DownloadButton:
         """Write the answers as a canonical file into a folder of our own and offer it."""
