@@ -14,6 +14,7 @@ from typing import Any
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
 import gradio as gr
+from gradio.components import Navbar
 
 from emdpo.ui import audit_tab, chat_tab, data_tab, fit_tab, types_tab
 from emdpo.ui.api import add_endpoints
@@ -44,7 +45,7 @@ PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden
 def build_app(place: Workplace) -> gr.Blocks:
     """Return the pages over a workplace; the workbench is the one without a path."""
     with gr.Blocks(title=TITLE, delete_cache=(3600, 21600), analytics_enabled=False) as app:
-        gr.Navbar(main_page_name="Workbench")
+        Navbar(main_page_name="Workbench")
         session = new_session()
         gr.Markdown(INTRODUCTION, elem_id="introduction")
         strip = gr.HTML(strip_html(place, "", ""), elem_id="strip")
@@ -54,7 +55,7 @@ def build_app(place: Workplace) -> gr.Blocks:
             with gr.Tab("2 Fit", id="fit"):
                 fit = fit_tab.build(place, session)
             with gr.Tab("3 Types", id="types"):
-                types_tab.build(place, session)
+                types_tab.build(place, session, tabs)
             with gr.Tab("4 Chat", id="chat") as chat:
                 chat_tab.build(place, session, chat)
             with gr.Tab("5 Audit", id="audit"):
@@ -64,7 +65,7 @@ def build_app(place: Workplace) -> gr.Blocks:
         gr.on([tabs.change, session.milestone.change], None, js=FIT_FIGURES, **PRIVATE)
         add_endpoints(place)
     with app.route("Learn", "/learn"):
-        gr.Navbar(main_page_name="Workbench")
+        Navbar(main_page_name="Workbench")
         learn_page.build(app)
     return app.queue(default_concurrency_limit=4, max_size=32, api_open=False)
 
