@@ -36,7 +36,11 @@ def import_(options: argparse.Namespace) -> int:
         say(f"left out: {n:,} {reason}")
     for note in found.notes:
         say(f"note: {note}")
-    say(report.to_text())
+    for problem in report.warnings:
+        say(f"warning: {problem}")
+    if report.summary and report.identifiability:
+        say(f"{report.summary.to_text()}\n{report.identifiability.verdict}")
+    say(f"More: emdpo check {options.out}")
     return DONE
 
 

@@ -13,14 +13,14 @@ from pathlib import Path
 
 from emdpo.core.errors import DataError
 from emdpo.core.tables.problems import show
-from emdpo.core.tables.source import check_size, display_name, read_text
+from emdpo.core.tables.source import MAX_FILE_BYTES, check_size, display_name, read_text
 from emdpo.formats.judgements import Judgement
 
 ENDINGS = (".soc", ".soi", ".toc", ".toi")
 
 _HEADER = re.compile(r"#\s*([A-Z][A-Z ]*?)(?:\s+(\d+))?\s*:\s?(.*)")
 _PART = re.compile(r"\{([^{}]*)\}|([^,{}]+)")
-_ORDER = re.compile(r"\s*(?:\{[^{}]*\}|[^,{}]+)(?:,(?:\{[^{}]*\}|[^,{}]+))*\s*")
+_ORDER = re.compile(r"(?:\{[^{}]*\}|[^,{}]+)(?:,\s*(?:\{[^{}]*\}|[^,{}]+))*")
 
 
 @dataclass
@@ -68,7 +68,7 @@ def read(path: Path, *, subsets: bool = False) -> Iterator[Judgement]:
 def _parsed(path: Path) -> _File:
     found = _File(display_name(str(path)))
     strict, complete = path.suffix.lower()[1] == "s", path.suffix.lower()[3] == "c"
-    lines = read_text(path).decode().splitlines()
+    lines = _lines(path, found.name)
     if not lines[0].lstrip().startswith("#"):
         told = "no header of `# KEY: value` lines: not a PrefLib file, or one of the old format"
         raise DataError(told, file=found.name, row=1)
@@ -82,6 +82,15 @@ def _parsed(path: Path) -> _File:
             raise DataError(str(error), file=found.name, row=row) from None
     _check(found)
     return found
+
+
+def _lines(path: Path, name: str) -> list[str]:
+    """Return the lines of a regular file that is not too large."""
+    if path.exists() and not path.is_file():
+        raise DataError("not a regular file", file=name)
+    if path.exists() and path.stat().st_size > MAX_FILE_BYTES:
+        raise DataError(f"over {MAX_FILE_BYTES // 1_000_000} MB", file=name)
+    return [line.rstrip("\r") for line in read_text(path).decode().split("\n")]
 
 
 def _header(found: _File, line: str) -> None:
@@ -108,7 +117,7 @@ def _count(text: str) -> int:
 
 
 def _ballot(found: _File, line: str, strict: bool, complete: bool) -> tuple[int, list[list[str]]]:
-    count, sign, order = line.partition(":")
+    count, sign, order = (part.strip() for part in line.partition(":"))
     if not sign or not _ORDER.fullmatch(order):
         raise ValueError(f"expected `count: 1,2,{{3,4}}`, got {show(line)}")
     levels = [
