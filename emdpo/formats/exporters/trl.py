@@ -65,7 +65,7 @@ def ordered(ranks: NDArray[np.integer]) -> Iterator[tuple[int, int]]:
     >>> list(ordered(np.array([2, 1, 0, 2])))
     [(0, 2), (1, 0), (1, 2), (1, 3), (3, 2)]
     """
-    place = np.where(ranks > 0, ranks, np.iinfo(np.int64).max)
+    place = np.where(ranks > 0, ranks.astype(float), np.inf)
     yield from map(tuple, np.argwhere(place[:, None] < place[None, :]).tolist())
 
 
