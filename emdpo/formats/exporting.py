@@ -87,7 +87,7 @@ def export_rankings(
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     file = Path(folder) / "pairs.jsonl"
     ...     export_rankings("assets/demo/classroom.csv", file, "trl").counts
-    {'pairs': 216}
+    {'pairs': 188}
     """
     if format not in EXPORTS:
         raise EmdpoError(f"{show(format)} is no format; the formats are {', '.join(EXPORTS)}")
@@ -127,7 +127,7 @@ def _opened(source: Rankings | Fit | str | os.PathLike[str]) -> tuple[Rankings, 
             return load(source), None
         from emdpo.runs import load_fit
 
-        source = load_fit(source)
+        source = load_fit(Path(source))
     return source.rankings, source
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from emdpo.core.errors import DataError
@@ -54,7 +54,7 @@ class Format:
     """Recognises what no fixed columns tell."""
     users: tuple[str, ReadUsers] | None = None
     """The second table that describes the people: its key column and its reader."""
-    hub: dict[str, str | None] = field(default_factory=dict)
+    hub: Mapping[str, str | None] = field(default_factory=dict)
     """Data sets of the hub in this format, and which configuration to load."""
     hub_users: str | None = None
     """The configuration with the people."""

@@ -9,8 +9,6 @@ from emdpo.core.errors import EmdpoError
 from emdpo.core.tables.problems import show
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from emdpo.core.rankings import Rankings
 
 _WORDS = {"s": "without ties", "c": "of all alternatives"}
@@ -44,21 +42,20 @@ def preflib_text(rankings: Rankings, ending: str, prompt: str | None) -> str:
         levels = _levels([(rank, number[candidate]) for candidate, rank in ranked], ending[3])
         _check(levels, len(number), ending, str(rankings.ranking_ids[ranking]))
         orders[",".join(map(_level, levels))] += 1
-    title = _line(rankings.prompts["prompt"].iloc[place])
-    names = [_line(rankings.candidates["response"][answer]) for answer in answers]
-    return _file(title, names, orders, ending)
+    title, texts = rankings.prompts["prompt"].tolist()[place], rankings.candidates["response"]
+    names = [_line(texts[answer]) for answer in answers]
+    return _file(_line(title), names, orders, ending)
 
 
 def _prompt(rankings: Rankings, prompt: str | None) -> int:
-    ids: pd.Series = rankings.prompts["prompt_id"]
+    ids: list[str] = rankings.prompts["prompt_id"].tolist()
     if prompt is None and len(ids) == 1:
         return 0
-    found = ids.index[ids == prompt]
-    if len(found) == 0:
+    if prompt not in ids:
         given = "which prompt? Give --prompt ID" if prompt is None else f"no prompt {show(prompt)}"
-        told = f"one of {len(ids):,}, such as {show(ids.iloc[0])}"
+        told = f"one of {len(ids):,}, such as {show(ids[0])}"
         raise EmdpoError(f"a PrefLib file holds one prompt: {given}, {told}")
-    return int(found[0])
+    return ids.index(prompt)
 
 
 def _levels(ranked: list[tuple[int, str]], complete: str) -> list[list[str]]:

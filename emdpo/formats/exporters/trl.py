@@ -34,7 +34,8 @@ def pairs(
     is not its likelihood (emdpo fits the ranking itself).
     """
     conversations = bool(rankings.prompts["messages"].notna().any())
-    texts = rankings.candidates["response"].to_numpy(object)
+    texts = rankings.candidates["response"].tolist()
+    answers = [_answer(texts[candidate], conversations) for candidate in rankings.candidate]
     prompts = [_prompt(row, conversations) for row in rankings.prompts.itertuples()]
     users = rankings.users.index.to_numpy(object)
     weighted = responsibilities is not None or bool((rankings.weight != 1).any())
@@ -44,8 +45,8 @@ def pairs(
         for best, worst in ordered(rankings.ranks[rows]):
             pair = {
                 "prompt": prompts[rankings.prompt[ranking]],
-                "chosen": _answer(texts[rankings.candidate[rows][best]], conversations),
-                "rejected": _answer(texts[rankings.candidate[rows][worst]], conversations),
+                "chosen": answers[rows.start + best],
+                "rejected": answers[rows.start + worst],
                 "user_id": users[user],
             }
             if rankings.held_out.any():
@@ -66,7 +67,8 @@ def ordered(ranks: NDArray[np.integer]) -> Iterator[tuple[int, int]]:
     [(0, 2), (1, 0), (1, 2), (1, 3), (3, 2)]
     """
     place = np.where(ranks > 0, ranks.astype(float), np.inf)
-    yield from map(tuple, np.argwhere(place[:, None] < place[None, :]).tolist())
+    best, worst = (place[:, None] < place[None, :]).nonzero()
+    yield from zip(best.tolist(), worst.tolist(), strict=True)
 
 
 def _types(
