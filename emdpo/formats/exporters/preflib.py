@@ -42,7 +42,8 @@ def preflib_text(rankings: Rankings, ending: str, prompt: str | None) -> str:
         levels = _levels([(rank, number[candidate]) for candidate, rank in ranked], ending[3])
         _check(levels, len(number), ending, str(rankings.ranking_ids[ranking]))
         orders[",".join(map(_level, levels))] += 1
-    title, texts = rankings.prompts["prompt"].tolist()[place], rankings.candidates["response"]
+    title = rankings.prompts["prompt"].tolist()[place]
+    texts = rankings.candidates["response"].tolist()
     names = [_line(texts[answer]) for answer in answers]
     return _file(_line(title), names, orders, ending)
 
@@ -51,7 +52,7 @@ def _prompt(rankings: Rankings, prompt: str | None) -> int:
     ids: list[str] = rankings.prompts["prompt_id"].tolist()
     if prompt is None and len(ids) == 1:
         return 0
-    if prompt not in ids:
+    if prompt is None or prompt not in ids:
         given = "which prompt? Give --prompt ID" if prompt is None else f"no prompt {show(prompt)}"
         told = f"one of {len(ids):,}, such as {show(ids[0])}"
         raise EmdpoError(f"a PrefLib file holds one prompt: {given}, {told}")
