@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pandas as pd
+
 from emdpo.core.errors import DataError, EmdpoError
 from emdpo.core.readers import detect_columns, load, read_rankings, read_table
 from emdpo.core.tables.problems import show
@@ -30,8 +32,6 @@ from emdpo.formats.sources import first, from_file, from_hub, from_table, is_hub
 from emdpo.formats.tables import canonical_table, write_table
 
 if TYPE_CHECKING:
-    import pandas as pd
-
     from emdpo.core.rankings import Rankings
 
 _ANONYMOUS_BALLOTS = (
@@ -127,23 +127,31 @@ def import_rankings(
     """
     if limit is not None and limit < 1:
         raise EmdpoError(f"limit must be at least 1, got {limit}")
-    if _is_preflib(source, format):
-        return _from_preflib(Path(str(source)), format or PREFLIB[0], users, user)
     hub = is_hub_id(source)
+    if config is not None and not hub:
+        raise EmdpoError("a configuration is of a data set of the hub, not of a file")
+    if _is_preflib(source, format):
+        return _from_preflib(Path(str(source)), format or PREFLIB[0], users, user, limit)
     known = _hub_format(str(source), format) if hub else None
     if hub:
         records = from_hub(str(source), config or _hub_config(str(source), known), split, limit)
-    elif format == CANONICAL:
-        return _canonical(source, users)
     else:
         records = _local(source, limit)
-    known = checked(by_name(format), records) if format else detected(records.columns)
+    known = _known(records, format)
     if known is None:
-        if not hub and not detect_columns(records.columns).missing:
-            return _canonical(source, users)
-        raise unrecognised(records)
+        return _canonical(pd.DataFrame(list(records.cells())) if hub else source, users, limit)
     people = _people(known, source if hub and not config else None, users, split)
     return _read(known, records, people, user)
+
+
+def _known(records: Records, format: str | None) -> Format | None:  # noqa: A002
+    """Return the format of a table, None where it is emdpo's own."""
+    if format == CANONICAL:
+        return None
+    known = checked(by_name(format), records) if format else detected(records.columns)
+    if known is None and detect_columns(records.columns).missing:
+        raise unrecognised(records)
+    return known
 
 
 def _is_preflib(source: object, format: str | None) -> bool:  # noqa: A002
@@ -176,7 +184,8 @@ def _people(
     """Return what a second table tells of people; on the hub it comes with the data set."""
     if known.users is None:
         if users is not None:
-            raise DataError(f"{known.title} has no second file about people that can be read")
+            told = "has no second file about people; give yours to `emdpo fit FILE --users` later"
+            raise DataError(f"{known.title} {told}")
         return {}
     key, read = known.users
     if users is not None:
@@ -208,14 +217,17 @@ def _read(
 
 def _from_preflib(
     path: Path,
-    format: str,
+    format: str,  # noqa: A002
     users: object,
-    user: str | None,  # noqa: A002
+    user: str | None,
+    limit: int | None,
 ) -> Imported:
     if format not in PREFLIB:
         raise DataError(f"a PrefLib file is not {show(format)}", file=display_name(str(path)))
     if users is not None or user is not None:
         raise DataError("PrefLib's ballots are of nobody known", file=display_name(str(path)))
+    if limit is not None:
+        raise DataError("a PrefLib file is read whole; leave the limit out", file=path.name)
     gathered = gather(preflib.read(path, subsets=format == PREFLIB[1]), {})
     notes = (_ANONYMOUS_BALLOTS, _LEFT_OUT[format])
     return _imported(gathered, format, f"PrefLib {path.suffix.lower()}", notes, path.name)
@@ -236,8 +248,12 @@ def _imported(
 
 
 def _canonical(
-    source: str | os.PathLike[str] | pd.DataFrame, users: str | os.PathLike[str] | None
+    source: str | os.PathLike[str] | pd.DataFrame,
+    users: str | os.PathLike[str] | None,
+    limit: int | None,
 ) -> Imported:
-    """Return a file of emdpo's own, in its long form."""
+    """Return a table of emdpo's own, in its long form."""
+    if limit is not None:
+        raise EmdpoError("a limit could cut a ranking of emdpo's own tables in two; leave it out")
     rankings = load(source, users=users)
     return Imported(canonical_table(rankings), rankings, CANONICAL, "emdpo's own table", {}, ())

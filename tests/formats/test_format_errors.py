@@ -227,6 +227,11 @@ def test_unknown_formats_and_options_that_do_not_fit(file, tmp_path):
     ballots = tmp_path / "tea.toi"
     ballots.write_text(data.PREFLIB_TOI, "utf-8")
     assert "of nobody known" in str(refused(ballots, users=survey))
+    assert "is read whole" in str(refused(ballots, limit=2))
+    with pytest.raises(EmdpoError, match="could cut a ranking"):
+        import_rankings("assets/demo/classroom.csv", limit=5)
+    with pytest.raises(EmdpoError, match="a configuration is of a data set of the hub"):
+        import_rankings(table, config="survey")
     assert "a PrefLib file is not 'trl'" in str(refused(ballots, format="trl"))
 
 

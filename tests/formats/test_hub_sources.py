@@ -82,6 +82,16 @@ def test_a_data_set_reads_as_its_file_does(hub, tmp_path, name, config, rows):
     assert found.table.to_dict("list") == file.table.to_dict("list")
 
 
+def test_our_own_tables_may_stand_on_the_hub(hub):
+    rows = [
+        {"user_id": "ann", "prompt": "Tea?", "response": text, "rank": rank, "age": "30"}
+        for text, rank in (("a", 2), ("b", 1), ("c", None))
+    ]
+    found = import_rankings(hub("somebody/rankings", default=rows))
+    assert found.format == "canonical" and found.rankings.ranks.tolist() == [2, 1, 0]
+    assert found.rankings.users.loc["ann", "age"] == "30"
+
+
 def test_limit_and_row_numbers(hub):
     name = hub("somebody/pairs", default=[*data.TRL, data.pair("", "Tea?", "a", "b")])
     assert import_rankings(name, limit=3).rankings.n_users == 2

@@ -276,6 +276,8 @@ def test_preflib_ballots_and_what_they_leave_out(tmp_path):
         ("voter-4", "Best tea"): ["Mint: fresh", "(Assam Sencha)"],
     }
     assert any("preflib-subsets" in note for note in found.notes)
+    path.write_text(data.PREFLIB_TOI.replace(",", ", "), "utf-8")
+    assert orders(import_rankings(path).table) == orders(found.table)  # as preflibtools writes
     subsets = import_rankings(path, format="preflib-subsets")
     assert list(orders(subsets.table)) == [("voter-1", "Best tea"), ("voter-2", "Best tea")]
     assert subsets.left_out == {

@@ -19,7 +19,7 @@ from emdpo.formats.judgements import Judgement
 ENDINGS = (".soc", ".soi", ".toc", ".toi")
 
 _HEADER = re.compile(r"#\s*([A-Z][A-Z ]*?)(?:\s+(\d+))?\s*:\s?(.*)")
-_PART = re.compile(r"\{([^{}]*)\}|([^,{}]+)")
+_PART = re.compile(r"\{([^{}]*)\}|([^\s,{}][^,{}]*)")
 _ORDER = re.compile(r"(?:\{[^{}]*\}|[^,{}]+)(?:,\s*(?:\{[^{}]*\}|[^,{}]+))*")
 
 
