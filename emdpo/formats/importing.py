@@ -187,17 +187,17 @@ def _people(
             told = "has no second file about people; give yours to `emdpo fit FILE --users` later"
             raise DataError(f"{known.title} {told}")
         return {}
-    key, read = known.users
     if users is not None:
         records = from_file(users)
     elif hub is not None and known.hub_users and hub in known.hub:
         records = from_hub(str(hub), known.hub_users, split, None)
     else:
         return {}
-    if key not in records.columns:
-        raise DataError("the users file has no such column", file=records.name, column=key)
+    if known.users.key not in records.columns:
+        told = "the users file has no such column"
+        raise DataError(told, file=records.name, column=known.users.key)
     found: dict[str, dict[str, str]] = {}
-    for name, about in read(records):
+    for name, about in known.users.read(records):
         found.setdefault(name, about)
     return found
 
@@ -212,6 +212,8 @@ def _read(
         raise DataError("there is no such column", file=records.name, column=user)
     gathered = gather(known.read(records, user), people)
     notes = known.notes + ((UNKNOWN_RANKERS,) if gathered.n_unnamed else ())
+    if known.users and not people:
+        notes += (f"{known.users.file} tells who the people are (--users); without it no groups",)
     return _imported(gathered, known.name, known.title, notes, records.name)
 
 

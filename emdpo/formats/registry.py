@@ -36,6 +36,17 @@ PAIRS_ONLY = "only two answers are compared at a time"
 
 
 @dataclass(frozen=True)
+class Users:
+    """The second table of a data set, which describes the people."""
+
+    file: str
+    """Its name."""
+    key: str
+    """The column that names the people."""
+    read: ReadUsers
+
+
+@dataclass(frozen=True)
 class Format:
     """A format that is read from a table."""
 
@@ -52,8 +63,8 @@ class Format:
     """What is said whenever it is read."""
     recognised: Callable[[Sequence[str]], bool] | None = None
     """Recognises what no fixed columns tell."""
-    users: tuple[str, ReadUsers] | None = None
-    """The second table that describes the people: its key column and its reader."""
+    users: Users | None = None
+    """The second table, which describes the people."""
     hub: Mapping[str, str | None] = field(default_factory=dict)
     """Data sets of the hub in this format, and which configuration to load."""
     hub_users: str | None = None
@@ -78,7 +89,7 @@ FORMATS = (
         columns=prism.UTTERANCES,
         read=prism.read_utterances,
         rankers="user_id",
-        users=("user_id", prism.read_users),
+        users=Users("survey.jsonl", "user_id", prism.read_users),
         hub={_PRISM: "utterances"},
         hub_users="survey",
     ),
@@ -88,7 +99,7 @@ FORMATS = (
         columns=prism.CONVERSATIONS,
         read=prism.read_conversations,
         rankers="user_id",
-        users=("user_id", prism.read_users),
+        users=Users("survey.jsonl", "user_id", prism.read_users),
         hub={_PRISM: "conversations"},
         hub_users="survey",
     ),
@@ -100,7 +111,7 @@ FORMATS = (
         rankers="annotator_id",
         notes=("people's own preference is read; --format coval-world for what they think best "
                "for the world",),
-        users=("annotator_id", coval.read_users),
+        users=Users("annotators.jsonl", "annotator_id", coval.read_users),
         hub=_COVAL,
         hub_users="annotators",
     ),
@@ -110,7 +121,7 @@ FORMATS = (
         columns=coval.COMPARISONS,
         read=coval.read_world,
         rankers="annotator_id",
-        users=("annotator_id", coval.read_users),
+        users=Users("annotators.jsonl", "annotator_id", coval.read_users),
         hub=_COVAL,
         hub_users="annotators",
         by_hand=True,

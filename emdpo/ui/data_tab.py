@@ -96,7 +96,10 @@ def _sources() -> tuple[gr.HTML, gr.Button, gr.Button, gr.File, gr.File]:
         elem_id="rankings-file",
     )
     users = gr.File(label="Users file (optional)", file_types=types, height=150)
-    gr.Markdown("The users file has `user_id` and one column per group, such as age or country.")
+    gr.Markdown(
+        "The users file has `user_id` and one column per group, such as age or country; "
+        "or it is PRISM's survey or CoVal's annotators."
+    )
     with gr.Row():
         classroom = gr.Button("Load the classroom example", size="sm")
         gr.DownloadButton("Download it (CSV)", value=_classroom_copy(), size="sm")

@@ -94,7 +94,7 @@ def read_data(folder: Path) -> DataSet:
     about = files.read_json(folder / "data.json")
     rankings, users = given_files(folder)
     try:
-        given = _Given(rankings, users, ())
+        given = _Given(rankings, users, about["name"], ())
         if (known := foreign(rankings)) is not None:
             given = _imported(given, known[0], folder)
     except EmdpoError as error:
@@ -102,7 +102,7 @@ def read_data(folder: Path) -> DataSet:
         refused = Report((problem,), (), None, None)
         job_input = JobInput(rankings, users, about["name"])
         return DataSet(about["name"], None, (), None, refused, None, job_input)
-    return _read(given, about["columns"] or None, about["name"], folder)
+    return _read(given, about["columns"] or None, folder)
 
 
 @dataclass(frozen=True)
@@ -111,13 +111,13 @@ class _Given:
 
     rankings: Path
     users: Path | None
+    name: str
+    """For people."""
     notes: tuple[Problem, ...]
     """What was said when they were made."""
 
 
-def _read(
-    given: _Given, columns: Mapping[str, str | None] | None, name: str, folder: Path
-) -> DataSet:
+def _read(given: _Given, columns: Mapping[str, str | None] | None, folder: Path) -> DataSet:
     rankings, users = given.rankings, given.users
     raw, layout = _table(rankings, columns)
     reading = read_rankings(rankings, users=users, columns=columns)
@@ -129,13 +129,13 @@ def _read(
         if columns and raw is not None and layout is not None:
             rankings = _write_renamed(raw, layout, folder, rankings.suffix.lower())
     return DataSet(
-        name=name,
+        name=given.name,
         layout=layout,
         column_names=() if raw is None else tuple(raw.frame.columns),
         preview=None if raw is None else raw.frame.head(PREVIEW_ROWS),
         report=report,
         rankings=reading.rankings,
-        job_input=JobInput(rankings, users, name),
+        job_input=JobInput(rankings, users, given.name),
     )
 
 
@@ -143,11 +143,12 @@ def _imported(given: _Given, name: str, folder: Path) -> _Given:
     """Return the canonical file made of a foreign one, and what has to be known of it."""
     takes_users = name not in PREFLIB and by_name(name).users is not None
     found = import_rankings(given.rankings, format=name, users=given.users if takes_users else None)
-    told = [f"read as {found.title}"]
-    told += [f"left out: {n:,} {reason}" for reason, n in found.left_out.items()]
+    read_as = f", read as {found.title}"
+    told = [f"left out: {n:,} {reason}" for reason, n in found.left_out.items()]
     return _Given(
         found.save(folder / "imported.jsonl"),
         None if takes_users else given.users,
+        given.name.removesuffix(read_as) + read_as,  # corrected data bring it along
         tuple(Problem(text, given.rankings.name) for text in (*told, *found.notes)),
     )
 

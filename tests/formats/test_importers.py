@@ -77,7 +77,11 @@ def test_prism_without_a_chosen_answer_ends_there(imported):
 
 def test_prism_people_come_from_the_survey(imported, tmp_path):
     survey = data.write_jsonl(tmp_path / "survey.jsonl", data.PRISM_SURVEY)
+    assert any(
+        "survey.jsonl tells who" in note for note in imported(data.PRISM_UTTERANCES)[0].notes
+    )
     found, _ = imported(data.PRISM_UTTERANCES, users=survey)
+    assert found.notes == ()
     person = found.rankings.users.loc["user0"]
     assert person["age"] == "25-34 years old" and person["religion"] == "No"
     assert person["birth_region"] == "Europe" and person["reside_region"] == "Americas"

@@ -27,9 +27,11 @@ def test_prism_with_its_survey_is_read_straight(uploaded, place):
     """What a fit will read is a file of emdpo's own, people's attributes included."""
     found, status, data_id = uploaded(data.PRISM_UTTERANCES, data.PRISM_SURVEY)
     assert "line-good" in status
-    assert (found.rankings.n_rankings, found.name) == (2, "file.jsonl")
+    assert (found.rankings.n_rankings, found.name) == (
+        2,
+        "file.jsonl, read as PRISM, utterances",
+    )
     told = [str(problem) for problem in found.report.warnings]
-    assert "file.jsonl: read as PRISM, utterances" in told
     assert "file.jsonl: left out: 1 one answer only" in told
     again = load(found.job_input.rankings, users=found.job_input.users)
     assert again.users.loc["user0", "gender"] == "Female"
@@ -39,7 +41,7 @@ def test_prism_with_its_survey_is_read_straight(uploaded, place):
 
 def test_preflib_is_read_straight(uploaded):
     found, _, _ = uploaded(data.PREFLIB_TOI, name="tea.toi")
-    assert found.rankings.n_users == 4 and found.name == "tea.toi"
+    assert found.rankings.n_users == 4 and found.name == "tea.toi, read as PrefLib .toi"
 
 
 def test_columns_can_still_be_corrected(uploaded, place):
@@ -47,6 +49,7 @@ def test_columns_can_still_be_corrected(uploaded, place):
     _, _, data_id = uploaded(data.PREFLIB_TOI, name="tea.toi")
     corrected = place.data(place.correct_columns(data_id, {"ranking_id": None}))
     assert corrected.report.errors == () and corrected.rankings.n_rankings == 4
+    assert corrected.name == "tea.toi, read as PrefLib .toi"
     assert load(corrected.job_input.rankings).ranking_ids[0] == "voter-1 / Best tea"
 
 
