@@ -199,6 +199,8 @@ def _people(
     found: dict[str, dict[str, str]] = {}
     for name, about in known.users.read(records):
         found.setdefault(name, about)
+    if not any(found.values()):
+        raise DataError(f"tells nothing of people that {known.title} knows", file=records.name)
     return found
 
 

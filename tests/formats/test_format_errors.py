@@ -89,20 +89,6 @@ CHANGES = {
         "model",
         "conversation_history.turn",
     ),
-    "letters": (
-        "coval",
-        0,
-        ("metadata", "assessments", 0, "ranking_blocks", "personal", 0, "ranking"),
-        "A>B>E",
-        "metadata.assessments.ranking_blocks",
-    ),
-    "twice": (
-        "coval",
-        0,
-        ("metadata", "assessments", 1, "ranking_blocks", "personal", 0, "ranking"),
-        "A>B>A",
-        "metadata.assessments.ranking_blocks",
-    ),
     "no messages": ("coval", 0, ("prompt", "messages"), [], "prompt.messages"),
     "choice": (
         "community-alignment",
@@ -127,7 +113,7 @@ CHANGES = {
         True,
         "individual_preference.score",
     ),
-    "helpful": ("helpsteer", 2, ("helpfulness",), None, "helpfulness"),
+    "helpful": ("helpsteer", 2, ("helpfulness",), "very", "helpfulness"),
     "role": ("oasst", 0, ("role",), "bystander", "role"),
     "text": ("trl", 1, ("chosen",), 7, "chosen"),
     "prompt": ("trl", 2, ("prompt",), None, "prompt"),
@@ -224,6 +210,9 @@ def test_unknown_formats_and_options_that_do_not_fit(file, tmp_path):
     with pytest.raises(DataError) as caught:
         import_rankings(table, users=survey)
     assert (caught.value.file, caught.value.column) == ("survey.jsonl", "user_id")
+    data.write_jsonl(survey, [{"user_id": "user0", "city": "Rome"}])
+    with pytest.raises(DataError, match=r"^survey\.jsonl: tells nothing of people"):
+        import_rankings(table, users=survey)
     ballots = tmp_path / "tea.toi"
     ballots.write_text(data.PREFLIB_TOI, "utf-8")
     assert "of nobody known" in str(refused(ballots, users=survey))

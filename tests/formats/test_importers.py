@@ -106,6 +106,16 @@ def test_coval_personal_and_world_rankings(imported, tmp_path):
     }
 
 
+@pytest.mark.parametrize("order", ["A>B>E", "A>B>A", "A>>B", "A>B>"])
+def test_coval_rankings_that_are_no_order_are_counted(imported, order):
+    rows = json.loads(json.dumps(data.COVAL_COMPARISONS))
+    block = rows[0]["metadata"]["assessments"][0]["ranking_blocks"]["personal"]
+    block[0]["ranking"] = order
+    found, told = imported(rows)
+    assert [user for user, _ in told] == ["bob"]
+    assert found.left_out["rankings that are no order of the answers, such as A>B>A"] == 1
+
+
 def test_coval_merged_file_says_which_file_to_take(imported):
     with pytest.raises(DataError, match=r"import comparisons\.jsonl"):
         imported(data.COVAL_MERGED)
@@ -197,6 +207,18 @@ def test_helpsteer_preferences_and_ratings(imported):
     found, told = imported(data.HELPSTEER)
     assert found.format == "helpsteer"
     assert list(told.values()) == [["Sencha", "Assam=Mint"]]
+
+
+def test_judgements_that_are_missing_are_counted(imported):
+    rows = json.loads(json.dumps(data.MULTIPREF))
+    rows[0]["expert_worker_annotations"][0]["overall_pref"] = None
+    assert imported(rows)[0].left_out["annotations without an overall preference"] == 1
+    rated = [*data.HELPSTEER, {**data.HELPSTEER[0], "response": "Chai", "helpfulness": None}]
+    found, told = imported(rated)
+    assert found.left_out == {"answers without a rating": 1}
+    assert list(told.values()) == [["Sencha", "Assam=Mint"]]
+    rows = [data.ARGILLA_2[0] | {"ranking.responses": [["response3", "response1"], None]}]
+    assert imported(rows)[1] == {("u1", "Name a tea."): ["Mint", "Assam", "(Sencha)"]}
 
 
 def test_openassistant_orders_siblings_and_its_authors_are_no_rankers(imported):

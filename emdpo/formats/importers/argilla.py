@@ -95,10 +95,13 @@ def _second(record: Record, question: str) -> Iterator[_Response]:
         told = f"{len(values)} rankings by {len(users)} users with {len(states)} states"
         raise record.error(column, told)
     for user, value, state in zip(users, values, states, strict=True):
+        if not _is_submitted(state):
+            yield _Response(str(user), [], False)
+            continue
         if not isinstance(value, list | tuple):
             raise record.error(column, f"expected a ranking, got {show(value)}")
         levels = [_level(record, column, place, item) for place, item in enumerate(value, 1)]
-        yield _Response(str(user), levels, _is_submitted(state))
+        yield _Response(str(user), levels, True)
 
 
 def _level(record: Record, column: str, place: int, item: object) -> tuple[int, str]:

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 from functools import partial
 
-from emdpo.core.tables.problems import show
 from emdpo.formats.judgements import Judgement, LeftOut, as_prompt
 from emdpo.formats.records import Record, Records
 
@@ -19,6 +18,8 @@ ANNOTATORS = ("annotator_id", "demographics")
 
 _ESSAYS = ("ideal-model-behavior",)
 """Free text about oneself, which makes no groups."""
+
+_NO_ORDER = LeftOut("rankings that are no order of the answers, such as A>B>A")
 
 
 def _read(kind: str, records: Records, user: str | None) -> Iterator[Judgement | LeftOut]:
@@ -31,10 +32,14 @@ def _read(kind: str, records: Records, user: str | None) -> Iterator[Judgement |
             if ranking is None:
                 yield LeftOut(f"no {kind} ranking")
                 continue
+            ranks = _ranks(ranking, names)
+            if ranks is None:
+                yield _NO_ORDER
+                continue
             yield Judgement(
                 prompt=prompt,
                 responses=texts,
-                ranks=_ranks(ranking, names, assessment),
+                ranks=ranks,
                 user_id=assessment.identity("annotator_id"),
                 prompt_id=prompt_id,
                 response_ids=names,
@@ -71,13 +76,12 @@ def _ranking(assessment: Record, kind: str) -> str | None:
     return blocks[0].optional_text("ranking") or None if blocks else None
 
 
-def _ranks(ranking: str, names: list[str], assessment: Record) -> list[int]:
+def _ranks(ranking: str, names: list[str]) -> list[int] | None:
+    """Return the answers' ranks, None where the text is no order of them."""
     levels = [[name.strip() for name in level.split("=")] for level in ranking.split(">")]
     place = {name: rank for rank, level in enumerate(levels, 1) for name in level}
-    n_named = sum(map(len, levels))
-    if not set(place) <= set(names) or n_named > len(place):
-        told = f"expected an order of {', '.join(names)} such as A>B=C, got {show(ranking)}"
-        raise assessment.error("ranking_blocks", told)
+    if not set(place) <= set(names) or sum(map(len, levels)) > len(place):
+        return None
     return [place.get(name, 0) for name in names]
 
 

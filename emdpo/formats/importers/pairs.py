@@ -23,6 +23,9 @@ def read_multipref(records: Records, user: str | None) -> Iterator[Judgement | L
         answers = [record.text("completion_a"), record.text("completion_b")]
         for kind in ("normal", "expert"):
             for annotation in record.children(f"{kind}_worker_annotations"):
+                if not annotation.value("overall_pref"):
+                    yield LeftOut("annotations without an overall preference")
+                    continue
                 yield Judgement(
                     prompt=record.text("text"),
                     responses=answers,
@@ -84,7 +87,11 @@ def read_ratings(records: Records, user: str | None) -> Iterator[Judgement | Lef
     """Yield the answers to each prompt of HelpSteer and HelpSteer2 by their mean helpfulness."""
     rated: dict[str, list[Record]] = {}
     for record in records:
-        rated.setdefault(record.text("prompt"), []).append(record)
+        answers = rated.setdefault(record.text("prompt"), [])
+        if record.optional_number("helpfulness") is None:
+            yield LeftOut("answers without a rating")
+        else:
+            answers.append(record)
     for prompt, answers in rated.items():
         yield Judgement(
             prompt=prompt,
