@@ -54,6 +54,12 @@ def test_every_format_is_told_by_its_columns_alone(file, known):
     assert import_rankings(file(TABLES[known.name])).format == known.name
 
 
+def test_no_two_formats_claim_the_same_columns():
+    for name, rows in TABLES.items():
+        claimed = [f.name for f in FORMATS if not f.by_hand and f.matches(list(rows[0]))]
+        assert claimed == [name.replace("-world", "")]
+
+
 MISSING = [(known.name, name) for known in FORMATS for name in known.columns]
 
 

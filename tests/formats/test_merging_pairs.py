@@ -51,6 +51,17 @@ def test_merged_is_the_one_ranking_with_the_same_consequences(wins):
         assert levels is None
 
 
+def test_a_long_list_is_merged_though_it_has_many_pairs():
+    """400 answers in 200 ties of two: 2 * 2 pairs for each of 199 * 200 / 2 pairs of levels."""
+    wins = [(f"a{x}", f"a{y}") for x in range(400) for y in range(400) if x // 2 < y // 2]
+    assert len(wins) == 4 * 199 * 100
+    levels = merged(wins)
+    assert levels is not None and [sorted(level) for level in levels] == [
+        sorted([f"a{2 * i}", f"a{2 * i + 1}"]) for i in range(200)
+    ]
+    assert merged(wins[1:]) is None
+
+
 @given(st.sets(st.sampled_from(PAIRS), min_size=1))
 def test_parts_share_no_answer_and_lose_no_pair(wins):
     parts = connected(sorted(wins))

@@ -6,7 +6,7 @@ up where they do not.
 
 from __future__ import annotations
 
-from collections import defaultdict
+from collections import Counter, defaultdict
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
@@ -100,38 +100,39 @@ def merged(wins: Wins) -> list[list[str]] | None:
     >>> merged([("a", "b"), ("b", "c"), ("d", "c")]) is None
     True
     """
-    below = _below(wins)
-    if any(name in worse for name, worse in below.items()):
+    depth = _depths(wins)
+    if depth is None:
         return None
-    levels: dict[int, list[str]] = defaultdict(list)
-    for name, worse in below.items():
-        levels[len(worse)].append(name)
-    ordered = [levels[n] for n in sorted(levels, reverse=True)]
-    n_after = len(below)
-    for level in ordered:
-        n_after -= len(level)
-        if any(len(below[name]) != n_after for name in level):
-            return None
-    return ordered
+    levels: list[list[str]] = [[] for _ in range(max(depth.values()) + 1)]
+    for name, level in depth.items():
+        levels[level].append(name)
+    # Nothing stands between neighbouring levels, so only pairs themselves can order them.
+    said = Counter(depth[best] for best, worst in set(wins) if depth[worst] == depth[best] + 1)
+    sizes = [len(level) for level in levels]
+    whole = all(said[i] == n * sizes[i + 1] for i, n in enumerate(sizes[:-1]))
+    return levels if whole else None
 
 
-def _below(wins: Wins) -> dict[str, set[str]]:
-    """Return, for every answer, all that some chain of pairs puts below it."""
-    direct: dict[str, list[str]] = {}
-    for best, worst in wins:
-        direct.setdefault(best, []).append(worst)
-        direct.setdefault(worst, [])
-    below = {}
-    for name in direct:
-        seen: set[str] = set()
-        pending = list(direct[name])
-        while pending:
-            worse = pending.pop()
-            if worse not in seen:
-                seen.add(worse)
-                pending += direct[worse]
-        below[name] = seen
-    return below
+def _depths(wins: Wins) -> dict[str, int] | None:
+    """Return the most answers that some chain of pairs puts above each, None in a circle.
+
+    Answers are taken once all above them are (Kahn 1962).
+    """
+    worse: dict[str, list[str]] = {}
+    above: Counter[str] = Counter()
+    for best, worst in dict.fromkeys(wins):
+        worse.setdefault(best, []).append(worst)
+        worse.setdefault(worst, [])
+        above[worst] += 1
+    depth = {name: 0 for name in worse if not above[name]}
+    taken = list(depth)
+    for name in taken:  # grows while it is gone through
+        for other in worse[name]:
+            depth[other] = max(depth.get(other, 0), depth[name] + 1)
+            above[other] -= 1
+            if not above[other]:
+                taken.append(other)
+    return depth if len(taken) == len(worse) else None
 
 
 def _pair(record: Record, user: str | None) -> _Pair:
