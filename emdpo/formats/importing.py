@@ -212,7 +212,7 @@ def _read(
         raise DataError(told, file=records.name, column=user)
     if user is not None and user not in records.columns:
         raise DataError("there is no such column", file=records.name, column=user)
-    gathered = gather(known.read(records, user), people)
+    gathered = gather(known.read(records, user), people, records.name)
     notes = known.notes + ((UNKNOWN_RANKERS,) if gathered.n_unnamed else ())
     if known.users and not people:
         notes += (f"{known.users.file} tells who the people are (--users); without it no groups",)
@@ -232,7 +232,7 @@ def _from_preflib(
         raise DataError("PrefLib's ballots are of nobody known", file=display_name(str(path)))
     if limit is not None:
         raise DataError("a PrefLib file is read whole; leave the limit out", file=path.name)
-    gathered = gather(preflib.read(path, subsets=format == PREFLIB[1]), {})
+    gathered = gather(preflib.read(path, subsets=format == PREFLIB[1]), {}, path.name)
     notes = (_ANONYMOUS_BALLOTS, _LEFT_OUT[format])
     return _imported(gathered, format, f"PrefLib {path.suffix.lower()}", notes, path.name)
 

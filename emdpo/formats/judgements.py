@@ -9,7 +9,9 @@ from typing import Any
 
 import pandas as pd
 
+from emdpo.core.errors import DataError
 from emdpo.core.tables.forms import ROLES
+from emdpo.core.tables.source import MAX_FILE_BYTES
 
 Messages = list[dict[str, str]]
 """A conversation: role and content of each message."""
@@ -111,18 +113,28 @@ class Gathered:
 
 
 def gather(
-    found: Iterable[Judgement | LeftOut], users: Mapping[str, Mapping[str, str]]
+    found: Iterable[Judgement | LeftOut],
+    users: Mapping[str, Mapping[str, str]],
+    file: str | None = None,
 ) -> Gathered:
-    """Return judgements as a table, with the attributes known of each user."""
+    """Return judgements as a table, with the attributes known of each user.
+
+    Raises
+    ------
+    DataError
+        Naming `file`, where the table would be larger than is read.
+    """
     columns: dict[str, list[Any]] = {name: [] for name in _COLUMNS}
     people: dict[str, dict[str, str]] = {}
     left_out: Counter[str] = Counter()
-    number = n_unnamed = 0
+    number = n_unnamed = n_characters = 0
     for each in map(usable, found):
         if isinstance(each, LeftOut):
             left_out[each.reason] += 1
             continue
         number += 1
+        n_characters += _length(each)
+        _check_length(n_characters, file)
         n_unnamed += each.user_id is None
         user = each.user_id or f"unknown-{number}"
         people.setdefault(user, {}).update(each.attributes)
@@ -131,6 +143,21 @@ def gather(
         known.update(users.get(user, {}))
     table = _table(columns, people)
     return Gathered(table, number, dict(left_out.most_common()), n_unnamed)
+
+
+def _length(found: Judgement) -> int:
+    """Return the characters of a judgement's rows: the prompt stands in each of them."""
+    asked = found.prompt
+    prompt = len(asked) if isinstance(asked, str) else sum(len(each["content"]) for each in asked)
+    return prompt * len(found.responses) + sum(map(len, found.responses))
+
+
+def _check_length(n_characters: int, file: str | None) -> None:
+    """Raise before a small file fills the disk: texts that it holds once are written many times."""
+    if n_characters > MAX_FILE_BYTES:
+        limit = MAX_FILE_BYTES // 1_000_000
+        told = f"as one row per answer the rankings are over {limit} MB: read fewer (--limit N)"
+        raise DataError(told, file=file)
 
 
 _COLUMNS = ("user_id", "ranking_id", "prompt_id", "prompt", "response_id", "response", "rank")

@@ -234,3 +234,22 @@ def test_nothing_usable_says_why():
     rows = [data.pair("ann", "Tea?", "same", "same")]
     with pytest.raises(DataError, match=r"no ranking can be used \(1 "):
         import_rankings(pd.DataFrame(rows))
+
+
+def test_a_small_file_cannot_fill_the_disk(file, monkeypatch):
+    """1,000 characters in each of four rows and 22 of answers a person: 746 are over 3 million."""
+    monkeypatch.setattr("emdpo.formats.judgements.MAX_FILE_BYTES", 3_000_000)
+    rows = copy.deepcopy(data.COVAL_COMPARISONS)
+    rows[0]["prompt"]["messages"][0]["content"] = "x" * 1000
+    one = rows[0]["metadata"]["assessments"][0]
+    rows[0]["metadata"]["assessments"] = [{**one, "annotator_id": f"p{i}"} for i in range(745)]
+    assert import_rankings(file(rows)).rankings.n_users == 745
+    rows[0]["metadata"]["assessments"] += [{**one, "annotator_id": "last"}]
+    assert "as one row per answer the rankings are over 3 MB" in str(refused(file(rows)))
+
+
+def test_threads_in_a_circle_end(file):
+    """m0 answers m4 and m4 follows m2, which answers m0."""
+    rows = [{**row, "parent_id": row["parent_id"] or "m4"} for row in data.OASST]
+    with pytest.raises(DataError, match="2 answers whose thread is not whole in the file"):
+        import_rankings(file(rows))

@@ -15,6 +15,9 @@ from emdpo.formats.records import Record, Records
 
 COLUMNS = ("message_id", "parent_id", "user_id", "text", "role", "rank", "message_tree_id")
 
+_DEEPEST = 1000
+"""Messages of a thread that are followed up to its root."""
+
 _ROLES = {"prompter": "user", "assistant": "assistant"}
 
 IS_AUTHOR = (
@@ -50,12 +53,12 @@ def read(records: Records, user: str | None) -> Iterator[Judgement | LeftOut]:
 
 
 def _thread(messages: dict[str, Record], last: str) -> Messages | None:
-    """Return the messages from the root to `last`, None where one is missing."""
+    """Return the messages from the root to `last`, None where there is no way to the root."""
     thread: Messages = []
     name: str | None = last
     while name:
         record = messages.get(name)
-        if record is None or len(thread) > len(messages):
+        if record is None or len(thread) == _DEEPEST:
             return None
         role = record.text("role")
         if role not in _ROLES:
