@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from emdpo.core.readers import load
     from emdpo.core.tested import Evidence
     from emdpo.fitting import Fit, FitConfig, fit
+    from emdpo.formats.exporting import export_rankings
+    from emdpo.formats.importing import import_rankings
     from emdpo.predicting import evidence
     from emdpo.run_comparison import RunComparison
     from emdpo.runs import load_fit
@@ -52,7 +54,9 @@ _HOMES = {
     "check": "emdpo.core.checks",
     "compare_runs": "emdpo.comparing",
     "evidence": "emdpo.predicting",
+    "export_rankings": "emdpo.formats.exporting",
     "fit": "emdpo.fitting",
+    "import_rankings": "emdpo.formats.importing",
     "load": "emdpo.core.readers",
     "load_fit": "emdpo.runs",
     "posterior": "emdpo.who_am_i",
@@ -77,7 +81,9 @@ __all__ = [
     "check",
     "compare_runs",
     "evidence",
+    "export_rankings",
     "fit",
+    "import_rankings",
     "load",
     "load_fit",
     "posterior",

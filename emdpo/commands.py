@@ -34,6 +34,7 @@ def check(options: argparse.Namespace) -> int:
     elif report.summary is not None or len(report.errors) > 1:
         say(report.to_text())
     if report.errors:
+        _refuse_foreign(options.file)
         say(f"error: {one_line(report.errors[0].error())}", sys.stderr)
         return BAD_INPUT
     return DONE
@@ -42,7 +43,22 @@ def check(options: argparse.Namespace) -> int:
 def _load(options: argparse.Namespace) -> Rankings:
     from emdpo.core.readers import load
 
-    return load(options.file, users=options.users)
+    try:
+        return load(options.file, users=options.users)
+    except EmdpoError:
+        _refuse_foreign(options.file)
+        raise
+
+
+def _refuse_foreign(file: str) -> None:
+    """Raise where a file that cannot be read is in a format that `emdpo import` knows."""
+    from emdpo.formats.recognition import foreign
+
+    known = foreign(Path(file))
+    if known is not None:
+        name, title = known
+        told = f"this is {title}: emdpo import {file} --format {name} --out rankings.jsonl"
+        raise EmdpoError(f"{Path(file).name}: {told}")
 
 
 def fit_config(options: argparse.Namespace) -> FitConfig:
