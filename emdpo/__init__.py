@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from emdpo.core.readers import load
     from emdpo.core.tested import Evidence
     from emdpo.fitting import Fit, FitConfig, fit
+    from emdpo.head_to_head.comparison import Comparison
+    from emdpo.head_to_head.engine import compare
     from emdpo.predicting import evidence
     from emdpo.run_comparison import RunComparison
     from emdpo.runs import load_fit
@@ -37,6 +39,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "AdapterConfig": "emdpo.adapters.config",
     "Audit": "emdpo.core.audit",
+    "Comparison": "emdpo.head_to_head.comparison",
     "DataError": "emdpo.core.errors",
     "EmdpoError": "emdpo.core.errors",
     "Evidence": "emdpo.core.tested",
@@ -50,6 +53,7 @@ _HOMES = {
     "RunError": "emdpo.core.errors",
     "audit": "emdpo.auditing",
     "check": "emdpo.core.checks",
+    "compare": "emdpo.head_to_head.engine",
     "compare_runs": "emdpo.comparing",
     "evidence": "emdpo.predicting",
     "fit": "emdpo.fitting",
@@ -62,6 +66,7 @@ _HOMES = {
 __all__ = [
     "AdapterConfig",
     "Audit",
+    "Comparison",
     "DataError",
     "EmdpoError",
     "Evidence",
@@ -75,6 +80,7 @@ __all__ = [
     "RunError",
     "audit",
     "check",
+    "compare",
     "compare_runs",
     "evidence",
     "fit",
