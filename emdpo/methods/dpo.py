@@ -13,8 +13,8 @@ from emdpo.methods.base import OneScore, Problem
 
 if TYPE_CHECKING:
     from emdpo.core.features import FeatureSet
+    from emdpo.core.loglinear import LogLinearPolicies
     from emdpo.core.rankings import Rankings
-    from emdpo.core.regret import Floats
 
 L2 = (0.1, 1.0, 3.0, 10.0, 30.0, 100.0)
 """Precisions of the normal prior on theta that methods with one setting choose among."""
@@ -57,11 +57,10 @@ class DPO:
 
     def fit(self, problem: Problem) -> OneScore:
         """Maximise the Plackett-Luce likelihood of all rankings."""
-        scores = pooled_scores(problem.panel, problem.features, self.l2)
-        return OneScore(scores, problem.features.n_features)
+        policies = pooled_policies(problem.panel, problem.features, self.l2)
+        return OneScore(policies.candidate_scores()[0], problem.features.n_features)
 
 
-def pooled_scores(panel: Rankings, features: FeatureSet, l2: float) -> Floats:
-    """Return the scores (A,) of one log-linear policy fitted to all rankings."""
-    fit = fit_mixture(panel, features, 1, l2=l2, n_restarts=1, seed=0)
-    return fit.best.state.policies.candidate_scores()[0]
+def pooled_policies(panel: Rankings, features: FeatureSet, l2: float) -> LogLinearPolicies:
+    """Return one log-linear policy fitted to all rankings."""
+    return fit_mixture(panel, features, 1, l2=l2, n_restarts=1, seed=0).best.state.policies

@@ -13,7 +13,7 @@ from scipy.special import gammaincinv, logsumexp, ndtri, softmax
 
 from emdpo.core.plackett_luce import log_likelihoods, log_likelihoods_vjp
 from emdpo.methods.base import Floats, Prediction, Problem
-from emdpo.methods.dpo import pooled_scores
+from emdpo.methods.dpo import pooled_policies
 from emdpo.methods.user_weights import OPTIONS, sums_by_candidate
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class MixDPO:
             value -= 0.5 * self.l2 * float(theta @ theta)
             return -value / panel.n_rankings, -gradient / panel.n_rankings
 
-        start = np.append(_theta_of(features, pooled_scores(panel, features, self.l2)), START)
+        start = np.append(pooled_policies(panel, features, self.l2).theta[0], START)
         bounds = [(None, None)] * n_features + [SPREADS]
         found = minimize(
             objective, start, jac=True, method="L-BFGS-B", bounds=bounds, options=OPTIONS
@@ -105,16 +105,6 @@ def strengths(family: str, spread: float) -> Floats:
 def mean_likelihood(log_lik: Floats) -> Floats:
     """Return the log of the mean over strengths, (R,), of likelihoods given as logs (Q, R)."""
     return np.asarray(logsumexp(log_lik, axis=0) - np.log(len(log_lik)), np.float64)
-
-
-def _theta_of(features: FeatureSet, scores: Floats) -> Floats:
-    """Return the theta (D,) whose scores are given."""
-    if features.codes is not None:
-        return np.bincount(features.codes, scores, minlength=features.n_features) / np.bincount(
-            features.codes, minlength=features.n_features
-        )
-    unit = features.scores(np.eye(features.n_features))  # (D, A)
-    return np.linalg.lstsq(unit.T, scores, rcond=None)[0]
 
 
 @dataclass(frozen=True, eq=False)

@@ -11,7 +11,7 @@ import numpy as np
 from emdpo.core.plackett_luce import UNRANKED
 from emdpo.core.rankings import Rankings
 from emdpo.methods.base import OneScore, Problem
-from emdpo.methods.dpo import L2, pooled_scores
+from emdpo.methods.dpo import L2, pooled_policies
 
 
 @dataclass(frozen=True)
@@ -36,8 +36,8 @@ class RewardModel:
 
     def fit(self, problem: Problem) -> OneScore:
         """Maximise the Bradley-Terry likelihood of all pairs, those of a ranking weighing 1."""
-        scores = pooled_scores(as_pairs(problem.panel), problem.features, self.l2)
-        return OneScore(scores, problem.features.n_features)
+        policies = pooled_policies(as_pairs(problem.panel), problem.features, self.l2)
+        return OneScore(policies.candidate_scores()[0], problem.features.n_features)
 
 
 def as_pairs(panel: Rankings) -> Rankings:
