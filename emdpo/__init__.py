@@ -31,6 +31,8 @@ if TYPE_CHECKING:
     from emdpo.fitting import Fit, FitConfig, fit
     from emdpo.formats.exporting import export_rankings
     from emdpo.formats.importing import import_rankings
+    from emdpo.head_to_head.comparison import Comparison
+    from emdpo.head_to_head.engine import compare
     from emdpo.predicting import evidence
     from emdpo.run_comparison import RunComparison
     from emdpo.runs import load_fit
@@ -39,6 +41,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "AdapterConfig": "emdpo.adapters.config",
     "Audit": "emdpo.core.audit",
+    "Comparison": "emdpo.head_to_head.comparison",
     "DataError": "emdpo.core.errors",
     "EmdpoError": "emdpo.core.errors",
     "Evidence": "emdpo.core.tested",
@@ -52,6 +55,7 @@ _HOMES = {
     "RunError": "emdpo.core.errors",
     "audit": "emdpo.auditing",
     "check": "emdpo.core.checks",
+    "compare": "emdpo.head_to_head.engine",
     "compare_runs": "emdpo.comparing",
     "evidence": "emdpo.predicting",
     "export_rankings": "emdpo.formats.exporting",
@@ -66,6 +70,7 @@ _HOMES = {
 __all__ = [
     "AdapterConfig",
     "Audit",
+    "Comparison",
     "DataError",
     "EmdpoError",
     "Evidence",
@@ -79,6 +84,7 @@ __all__ = [
     "RunError",
     "audit",
     "check",
+    "compare",
     "compare_runs",
     "evidence",
     "export_rankings",

@@ -70,6 +70,7 @@ def build_parser() -> argparse.ArgumentParser:
     _add_select(parsers)
     _add_audit(parsers)
     _add_diff(parsers)
+    _add_compare(parsers)
     _add_distil(parsers)
     _add_chat(parsers)
     _add_demo(parsers)
@@ -246,6 +247,19 @@ def _add_diff(parsers: Any) -> None:
         "--json", nargs="?", const="-", metavar="FILE", help="write all of it to FILE or print it"
     )
     _add_evidence(parser)
+
+
+def _add_compare(parsers: Any) -> None:
+    summary = "Compare every method of the field on held-out rankings."
+    parser = _command(parsers, commands.compare, summary)
+    _add_input(parser)
+    parser.add_argument("--methods", type=_names, metavar="A,B", help="all that apply by default")
+    kinds = ["auto", "items", "text", "columns"]
+    parser.add_argument("--features", choices=kinds, default="auto")
+    parser.add_argument("--group", metavar="NAME", help="attribute that group_dpo protects")
+    parser.add_argument("--bootstrap", type=int, default=1000, help="resamples of users")
+    parser.add_argument("--seed", type=int, default=0)
+    _add_json(parser)
 
 
 def _add_distil(parsers: Any) -> None:

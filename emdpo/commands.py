@@ -140,6 +140,27 @@ def select(options: argparse.Namespace) -> int:
     return DONE
 
 
+def compare(options: argparse.Namespace) -> int:
+    """Compare every method on held-out rankings."""
+    from emdpo.head_to_head.engine import compare
+    from emdpo.head_to_head.telling import comparison_text
+
+    found = compare(
+        _load(options),
+        options.methods,
+        features=options.features,
+        group=options.group,
+        n_bootstrap=options.bootstrap,
+        seed=options.seed,
+        progress=show_progress if sys.stderr.isatty() else None,
+    )
+    if options.json:
+        print_json(found.to_dict())
+    else:
+        say(comparison_text(found))
+    return DONE
+
+
 def audit(options: argparse.Namespace) -> int:
     """Audit a run and keep the audit in its folder."""
     from emdpo.auditing import audit, keep_audit, with_sampled
