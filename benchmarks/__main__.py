@@ -8,7 +8,7 @@ from importlib import import_module
 import pandas as pd
 
 NAMES = (
-    *("million_rows", "mixture_of_items", "one_plackett_luce", "audit_groups"),
+    *("million_rows", "mixture_of_items", "one_plackett_luce", "audit_groups", "answers"),
     *("adapter_training", "adapter_depth"),
 )
 

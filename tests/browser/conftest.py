@@ -54,6 +54,7 @@ def demo_run(place):
 def browser():
     if CHROMIUM is None:
         pytest.skip("no chromium on this machine (apt-get install chromium)")
+    sync_api.expect.set_options(timeout=20_000)  # the default, 5 s, is short on a busy machine
     with sync_api.sync_playwright() as playwright:
         browser = playwright.chromium.launch(
             executable_path=CHROMIUM, args=["--no-sandbox", "--disable-dev-shm-usage"]
