@@ -125,7 +125,7 @@ def min_max_regret_mixture(
     kindest = to_simplex(solve_lp(means, scaled, least.fun + 0.1 * LP_TOLERANCE, n_policies).x)
     if means @ kindest < means @ weights - TIE:
         weights = kindest
-    solution = _bracketed(matrix, weights, adversary)
+    solution = bracketed(matrix, weights, adversary)
     verify(solution, matrix)
     return solution
 
@@ -164,7 +164,7 @@ def checked_regrets(regret_matrix: Floats) -> Floats:
     return matrix
 
 
-def _bracketed(matrix: Floats, weights: Floats, adversary: Floats) -> MinMaxSolution:
+def bracketed(matrix: Floats, weights: Floats, adversary: Floats) -> MinMaxSolution:
     """Bound the game's value from both sides, in the units of the matrix."""
     value = float((matrix @ weights).max())
     floor = float((adversary @ matrix).min())
@@ -196,7 +196,7 @@ def verify(
     for name, weights in (("weights", solution.weights), ("adversary", solution.adversary)):
         if not _in_simplex(weights):
             raise AggregationError(f"{name} must be a point of the simplex, got {weights}")
-    fresh = _bracketed(matrix, solution.weights, solution.adversary)
+    fresh = bracketed(matrix, solution.weights, solution.adversary)
     rounding = 1e-12 * float(np.abs(matrix).max())
     if not abs(fresh.value - solution.value) <= rounding:
         raise AggregationError(f"worst regret is {fresh.value}, not {solution.value}")
@@ -205,41 +205,6 @@ def verify(
     if fresh.duality_gap > tolerance * float(np.ptp(matrix)) + rounding:
         raise AggregationError(f"duality gap {fresh.duality_gap} above {tolerance} of the spread")
     return fresh.duality_gap
-
-
-def hedge(regret_matrix: Floats, n_rounds: int) -> MinMaxSolution:
-    """Return the same mixture by multiplicative weights, approximately: for teaching.
-
-    Each round the adversary picks the type worst off under the present weights, then every
-    policy's weight shrinks exponentially in that type's regret. Time averages are returned; the
-    duality gap is at most (spread of the regrets) * sqrt(log J / (2 n_rounds)).
-
-    Parameters
-    ----------
-    regret_matrix : (K, J) float
-    n_rounds : int
-        Number of rounds, >= 1.
-
-    Notes
-    -----
-    Freund and Schapire 1999, "Adaptive game playing using multiplicative weights". The paper's
-    own solver is the optimistic variant of it.
-    """
-    matrix = checked_regrets(regret_matrix)
-    if n_rounds < 1:
-        raise ValueError(f"n_rounds must be >= 1, got {n_rounds}")
-    n_types, n_policies = matrix.shape
-    losses = (matrix - matrix.min()) / (np.ptp(matrix) or 1.0)  # (K, J) in [0, 1]
-    rate = np.sqrt(8.0 * np.log(n_policies) / n_rounds)
-    total_loss, total_weights = np.zeros((2, n_policies))
-    picked = np.zeros(n_types)
-    for _ in range(n_rounds):
-        weights = to_simplex(np.exp(-rate * (total_loss - total_loss.min())))
-        worst_off = int(np.argmax(losses @ weights))
-        total_weights += weights
-        picked[worst_off] += 1.0
-        total_loss += losses[worst_off]
-    return _bracketed(matrix, to_simplex(total_weights), picked / n_rounds)
 
 
 def kl_consensus(log_types: Floats, prompt: Codes, beta: float) -> ConsensusSolution:

@@ -1,4 +1,4 @@
-"""The page: one workbench with numbered tabs in the order of the work."""
+"""The pages: a workbench with numbered tabs in the order of the work, and Learn beside it."""
 
 from __future__ import annotations
 
@@ -18,6 +18,7 @@ import gradio as gr
 from emdpo.ui import audit_tab, chat_tab, data_tab, fit_tab, types_tab
 from emdpo.ui.api import add_endpoints
 from emdpo.ui.data_tab import load_demo
+from emdpo.ui.learn import page as learn_page
 from emdpo.ui.session import SHOW_RUN_IN_ADDRESS, Session, attach, new_session, remember
 from emdpo.ui.strip import strip_html
 from emdpo.ui.theme import theme
@@ -41,8 +42,9 @@ PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden
 
 
 def build_app(place: Workplace) -> gr.Blocks:
-    """Return the page over a workplace."""
+    """Return the pages over a workplace; the workbench is the one without a path."""
     with gr.Blocks(title=TITLE, delete_cache=(3600, 21600), analytics_enabled=False) as app:
+        gr.Navbar(main_page_name="Workbench")
         session = new_session()
         gr.Markdown(INTRODUCTION, elem_id="introduction")
         strip = gr.HTML(strip_html(place, "", ""), elem_id="strip")
@@ -61,6 +63,9 @@ def build_app(place: Workplace) -> gr.Blocks:
         _remember(app, place, session, strip)
         gr.on([tabs.change, session.milestone.change], None, js=FIT_FIGURES, **PRIVATE)
         add_endpoints(place)
+    with app.route("Learn", "/learn"):
+        gr.Navbar(main_page_name="Workbench")
+        learn_page.build(app)
     return app.queue(default_concurrency_limit=4, max_size=32, api_open=False)
 
 

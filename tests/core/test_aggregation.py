@@ -15,7 +15,6 @@ from scipy.optimize import minimize
 from emdpo.core import aggregation
 from emdpo.core.aggregation import (
     AggregationError,
-    hedge,
     kl_consensus,
     min_max_regret_mixture,
     mixture,
@@ -89,20 +88,6 @@ class TestMinMaxRegretMixture:
             best = (grid @ matrix.T).max(axis=1).min()
             value = min_max_regret_mixture(matrix).value
             assert value - 1e-9 <= best <= value + 2 * np.ptp(matrix) / 200
-
-    @pytest.mark.parametrize("n_rounds", [100, 10_000])
-    def test_hedge_comes_within_its_bound(self, n_rounds):
-        """The gap of T rounds is at most spread * sqrt(log 4 / (2 T))."""
-        matrix = np.random.default_rng(1).normal(size=(4, 4))
-        exact, approximate = min_max_regret_mixture(matrix), hedge(matrix, n_rounds)
-        bound = np.ptp(matrix) * np.sqrt(np.log(4) / (2 * n_rounds))
-        assert 0 <= approximate.value - exact.value <= approximate.duality_gap <= bound
-        verify(approximate, matrix, tolerance=bound / np.ptp(matrix))
-
-    def test_hedge_handles_one_policy_and_refuses_no_round(self):
-        assert hedge(np.array([[1.0], [2.0]]), 5).value == 2.0
-        with pytest.raises(ValueError, match="n_rounds"):
-            hedge(ROCK_PAPER_SCISSORS, 0)
 
     @pytest.mark.parametrize("scale", [1e-9, 1.0, 1e9])
     @pytest.mark.parametrize("shift", [0.0, -5.0])

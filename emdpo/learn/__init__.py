@@ -1,0 +1,1 @@
+"""What the Learn page computes: small worlds with exact answers. No torch, no gradio, no plotly."""

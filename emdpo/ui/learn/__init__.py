@@ -1,0 +1,1 @@
+"""The Learn page: figures that compute what they show, for classrooms."""

@@ -1,0 +1,48 @@
+"""The Learn page: one tab a figure, each a file of this package with a `build` of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import gradio as gr
+
+from emdpo.ui.learn import pairs, triangle, whose_average
+
+INTRODUCTION = (
+    "# Learn\nSee the ideas move: every picture is computed now, from the settings beside it, by "
+    "the same library that fits and audits."
+)
+
+FIGURES: tuple[tuple[str, str, Callable[[], None]], ...] = (
+    ("pairs", "1 Why pairs can hide types", pairs.build),
+    ("triangle", "3 From types to one policy", triangle.build),
+    ("average", "4 Whose average?", whose_average.build),
+)
+"""Name in the address (/learn?figure=pairs), title and builder of every figure, in order."""
+
+PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
+
+FIT_FIGURES = """() => {
+    for (const delay of [50, 600]) {
+        setTimeout(() => window.dispatchEvent(new Event("resize")), delay);
+    }
+}"""
+"""Figures drawn while their tab was hidden take the size of their place once it is opened."""
+
+
+def build(app: gr.Blocks) -> None:
+    """Lay the page out; call it inside `app.route`."""
+    gr.Markdown(INTRODUCTION, elem_id="learn-introduction")
+    with gr.Tabs(elem_id="figures") as tabs:
+        for name, title, figure in FIGURES:
+            with gr.Tab(title, id=name):
+                figure()
+    tabs.change(None, js=FIT_FIGURES, **PRIVATE)
+    app.load(_asked_for, None, tabs, **PRIVATE)
+
+
+def _asked_for(request: gr.Request) -> Any:
+    """Return the tabs with the figure that the address names on top."""
+    wanted = request.query_params.get("figure")
+    return gr.Tabs(selected=wanted) if wanted in [name for name, *_ in FIGURES] else gr.skip()
