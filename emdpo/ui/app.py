@@ -1,4 +1,4 @@
-"""The pages: a workbench with numbered tabs in the order of the work, and Learn beside it."""
+"""The pages: a workbench with numbered tabs in the order of the work; Learn; Collect."""
 
 from __future__ import annotations
 
@@ -17,6 +17,7 @@ import gradio as gr
 
 from emdpo.ui import audit_tab, chat_tab, data_tab, fit_tab, types_tab
 from emdpo.ui.api import add_endpoints
+from emdpo.ui.collect import page as collect_page
 from emdpo.ui.data_tab import load_demo
 from emdpo.ui.learn import page as learn_page
 from emdpo.ui.session import SHOW_RUN_IN_ADDRESS, Session, attach, new_session, remember
@@ -66,6 +67,9 @@ def build_app(place: Workplace) -> gr.Blocks:
     with app.route("Learn", "/learn"):
         gr.Navbar(main_page_name="Workbench")
         learn_page.build(app)
+    with app.route("Collect", "/collect"):
+        gr.Navbar(main_page_name="Workbench")
+        collect_page.build(app, place)
     return app.queue(default_concurrency_limit=4, max_size=32, api_open=False)
 
 
@@ -98,7 +102,7 @@ def launch_settings() -> dict[str, Any]:
         "run_history": False,
         "footer_links": ["api", "settings"],
         "theme": theme(),
-        "css_paths": [Path(__file__).with_name("style.css")],
+        "css_paths": [Path(__file__).with_name(name) for name in ("style.css", "collect.css")],
     }
 
 
