@@ -42,3 +42,19 @@ def demo_run(place, wait_for):
     data_id, run_id, _ = fit_demo(place)
     assert wait_for(place, run_id).state is JobState.DONE
     return data_id, run_id
+
+
+@pytest.fixture(scope="package")
+def collect_page(place):
+    """Return the events and components of the Collect page: rooms, types, page, types' part."""
+    import gradio as gr
+
+    from emdpo.ui.collect.page import layout
+    from emdpo.ui.collect.room_events import RoomEvents
+    from emdpo.ui.collect.types_part import TypesEvents
+    from emdpo.ui.session import kept_by_the_browser
+
+    with gr.Blocks():
+        page, part = layout(kept_by_the_browser("emdpo"))
+    rooms = RoomEvents(place, page)
+    return rooms, TypesEvents(place, rooms, part), page, part

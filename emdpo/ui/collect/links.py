@@ -53,9 +53,10 @@ def is_only_here(site: str) -> bool:
     if host == "localhost" or host.endswith(".localhost"):
         return True
     try:
-        return ipaddress.ip_address(host).is_loopback
+        number = ipaddress.ip_address(host)
     except ValueError:
         return False
+    return number.is_loopback or number.is_unspecified
 
 
 def room_link(site: str, code: str) -> str:

@@ -33,14 +33,15 @@ def build(app: gr.Blocks, place: Workplace) -> None:
     """Lay the page out and connect it; call it inside `app.route`."""
     gr.Markdown(INTRODUCTION, elem_id="collect-introduction")
     mine = kept_by_the_browser("emdpo")
-    page, types = _layout(mine)
+    page, types = layout(mine)
     events = RoomEvents(place, page)
     _connect_plan(app, place, page.plan, mine)
     _connect_room(app, events, page)
     _connect_types(TypesEvents(place, events, types), page, types)
 
 
-def _layout(mine: gr.BrowserState) -> tuple[CollectPage, TypesPart]:
+def layout(mine: gr.BrowserState) -> tuple[CollectPage, TypesPart]:
+    """Lay out what there is without a room, and a room in four tabs."""
     with gr.Column(elem_id="lobby") as lobby:
         own_key, enter, enter_note = _way_back()
         plan = plan_form()
