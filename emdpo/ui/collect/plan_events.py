@@ -30,4 +30,5 @@ def preview(source: str, pasted: str | None, *others: Any) -> str:
 
 def stopped(written: Sequence[Question]) -> str:
     """Return what is kept of the answers of models when they are stopped."""
-    return line(f"Stopped: {len(written)} questions have their answers.")
+    n = len(written)
+    return line(f"Stopped: {n} question{'s' * (n != 1)} answered so far.")
