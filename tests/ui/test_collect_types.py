@@ -24,8 +24,8 @@ from emdpo.ui.collect.runs import close_for_good, fit_room
 
 REQUEST = SimpleNamespace(headers={"referer": "http://x/collect"})
 
-SETTINGS = (False, 1, 2, "loglinear", 0, {})
-"""Own words, smallest group, types, policy, seed, and what the browser knows."""
+SETTINGS = (False, 1, {}, 2, "auto", "loglinear", 0)
+"""Own words, smallest group, what the browser knows, types, features, policy, seed."""
 
 
 @pytest.fixture
@@ -156,8 +156,9 @@ def test_the_owner_decides_whether_people_may_open_the_run(place, events, opened
     [
         ({0: True}, "nobody has ranked"),
         ({1: 0}, "whole number from 1"),
-        ({2: 99}, "at most 12"),
-        ({4: None}, "seed must be a number"),
+        ({3: 99}, "at most 12"),
+        ({4: "columns of mine"}, "features must be"),
+        ({6: None}, "seed must be a number"),
     ],
 )
 def test_what_cannot_be_fitted_is_one_line(events, part, opened, changes, words):
@@ -169,7 +170,7 @@ def test_what_cannot_be_fitted_is_one_line(events, part, opened, changes, words)
 def test_more_types_than_people_fail_with_the_reason(place, events, part, opened, wait_for):
     key, room = opened
     answer(place, room, ["ann", "bob"])
-    events.start(key, False, 1, 3, "loglinear", 0, {})
+    events.start(key, False, 1, {}, 3, "auto", "loglinear", 0)
     assert wait_for(place, newest_fit(place.rooms, room)).state is JobState.FAILED
     shown = events.watch(key, "")
     assert "n_types" in shown[part.state] or "types" in shown[part.state]
@@ -183,4 +184,4 @@ def test_a_room_that_is_gone_has_no_types(place, events, part, opened):
     assert set(events.watch(key, "")) == {part.stop}
     assert not events.show(key)[part.contents].visible
     with pytest.raises(EmdpoError, match="nobody has ranked"):
-        fit_room(place, room, ExportConfig(), 2, "loglinear", 0)
+        fit_room(place, room, ExportConfig(), 2, "items", "loglinear", 0)

@@ -135,7 +135,7 @@ def _connect_room(app: gr.Blocks, events: RoomEvents, page: CollectPage) -> None
 
 def _connect_types(events: TypesEvents, page: CollectPage, types: TypesPart) -> None:
     key, every = page.key, types.parts
-    asked = [key, *page.export.options, *types.settings, types.mine]
+    asked = [key, *page.export.options, types.mine, *types.settings]
     types.start.click(events.start, asked, every, **PRIVATE)
     types.stop.click(events.stop, key, every, **PRIVATE)
     types.share.input(events.set_share, [key, types.share], None, **PRIVATE)

@@ -18,6 +18,7 @@ from emdpo.collect.rooms import (
     stale_fits,
 )
 from emdpo.core.errors import EmdpoError, RunError
+from emdpo.fitting import FitConfig
 from emdpo.jobs import JobInput
 from emdpo.ui.fit_form import config_of
 from emdpo.ui.workplace import Workplace
@@ -27,7 +28,13 @@ if TYPE_CHECKING:
 
 
 def fit_room(
-    place: Workplace, room: Room, export: ExportConfig, n_types: float, policy: str, seed: float
+    place: Workplace,
+    room: Room,
+    export: ExportConfig,
+    n_types: float,
+    features: str,
+    policy: str,
+    seed: float,
 ) -> str:
     """Queue a fit of all rankings that a room has now, and return the run's id.
 
@@ -38,7 +45,11 @@ def fit_room(
     EmdpoError
         There are no rankings, the settings are out of range, or too many fits wait.
     """
-    config = config_of(n_types, "auto", 0.1, 1.0, 10, 200, seed, policy)
+    default = FitConfig(n_types=1)
+    config = config_of(
+        *(n_types, features, default.beta, default.l2, default.restarts, default.max_iter),
+        *(seed, policy),
+    )
     table = rankings_table(place.rooms, room, export)
     users = set(table["user_id"])
     if not users:

@@ -43,6 +43,7 @@ class TypesPart:
     n_types: gr.Slider
     start: gr.Button
     stop: gr.Button
+    features: gr.Dropdown
     policy: gr.Radio
     seed: gr.Number
     share: gr.Checkbox
@@ -58,7 +59,7 @@ class TypesPart:
     @property
     def settings(self) -> list[Any]:
         """What `TypesEvents.start` reads of this part."""
-        return [self.n_types, self.policy, self.seed]
+        return [self.n_types, self.features, self.policy, self.seed]
 
     @property
     def parts(self) -> list[Any]:
@@ -96,6 +97,13 @@ def types_part(mine: gr.BrowserState) -> TypesPart:
             "run in the Workbench, with all rankings under random ids, and chat with its types.",
             elem_id="share-run",
         )
+        features = gr.Dropdown(
+            ["auto", "items", "text"],
+            value="auto",
+            label="Features",
+            info="What tastes are about. items: each answer by itself, for few answers that many "
+            "people ordered. text: length, lists, warmth and topics. auto chooses and says why.",
+        )
         policy = gr.Radio(
             POLICIES,
             value=LOGLINEAR,
@@ -104,7 +112,7 @@ def types_part(mine: gr.BrowserState) -> TypesPart:
         )
         seed = gr.Number(0, precision=0, label="Seed", info="Same seed, same result.")
     return TypesPart(
-        *(mine, n_types, start, stop, policy, seed, share, state),
+        *(mine, n_types, start, stop, features, policy, seed, share, state),
         *(gr.State(""), contents, rests_on, shares, cards, certainty),
     )
 
@@ -120,10 +128,8 @@ class TypesEvents:
         key: str,
         own_words: bool,
         min_group: float | None,
-        n_types: float,
-        policy: str,
-        seed: float,
         mine: Any,
+        *settings: Any,
     ) -> Shown:
         """Fit what the room has now; the run is among those of this browser."""
         part, room = self._part, self._rooms.found(key)
@@ -131,7 +137,7 @@ class TypesEvents:
             return {part.state: line("The room is gone.", "error")}
         try:
             config = export_config(own_words, min_group)
-            run_id = fit_room(self._place, room, config, n_types, policy, seed)
+            run_id = fit_room(self._place, room, config, *settings)
         except Exception as error:  # noqa: BLE001 - shown as one line
             return {part.state: line(one_line(error), "error")}
         return {part.mine: {**with_run(mine, run_id), "run": run_id}, **self._watched(room, "")}
