@@ -140,7 +140,7 @@ def _about_people() -> tuple[gr.Number, gr.Textbox, gr.Textbox]:
         info="Drawn so that every question gets about as many people; all, where there are fewer.",
         elem_id="per-person",
     )
-    with gr.Accordion("What people are asked about themselves, and agree to", open=False):
+    with gr.Accordion("Questions about people, and consent", open=False):
         groups = gr.Textbox(
             label="Questions about people (optional)",
             info="One a line. Choices after a colon, with | between; without any, people write a "
