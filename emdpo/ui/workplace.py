@@ -278,10 +278,10 @@ class Workplace:
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
-    def room_downloads(self, room_id: int) -> Path:
-        """Return a folder of our own for the tables that the owner of a room downloads."""
-        folder = Path(self._made_here.name) / "rooms" / str(room_id)
-        folder.mkdir(parents=True, exist_ok=True)
+    def room_downloads(self) -> Path:
+        """Return a folder of our own for the tables that owners of rooms download, by room."""
+        folder = Path(self._made_here.name) / "rooms"
+        folder.mkdir(exist_ok=True)
         return folder
 
     def close(self) -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+import time
 from types import SimpleNamespace
 
 import pytest
@@ -20,7 +22,7 @@ from emdpo.collect.rooms import (
 )
 from emdpo.core.errors import EmdpoError
 from emdpo.jobs import JobState, folder_of
-from emdpo.ui.collect.runs import close_for_good, fit_room
+from emdpo.ui.collect.runs import close_for_good, fit_room, forget_stale
 
 REQUEST = SimpleNamespace(headers={"referer": "http://x/collect"})
 
@@ -106,7 +108,7 @@ def test_types_appear_with_their_shares_and_what_they_rest_on(place, events, par
     assert f"./?run={run_id}" in shown[part.state]
     again = events.watch(key, shown[part.seen])
     assert part.cards not in again and part.contents not in again
-    answer(place, room, ["late"])
+    answer(place, room, ["latecomer"])
     assert "4 more have come since" in events.watch(key, shown[part.seen])[part.rests_on]
 
 
@@ -137,10 +139,22 @@ def test_who_withdraws_takes_the_run_along(place, events, part, copied):
     assert newest_fit(place.rooms, room) is None
 
 
-def test_a_deleted_room_leaves_no_run(place, copied):
-    _, room, run_id = copied
+def test_a_deleted_room_leaves_no_run_and_no_table(place, collect_page, copied):
+    key, room, run_id = copied
+    collect_page[0].make_tables(key, False, 1)
+    folder = place.room_downloads() / str(room.room_id)
+    assert len(list(folder.iterdir())) == 3
     close_for_good(place, room)
-    assert not (place.home / run_id).exists()
+    assert not (place.home / run_id).exists() and not folder.exists()
+
+
+def test_tables_handed_out_a_minute_ago_do_not_outlive_a_withdrawal(place, collect_page, copied):
+    key, room, _ = copied
+    collect_page[0].make_tables(key, False, 1)
+    old, *young = (place.room_downloads() / str(room.room_id)).iterdir()
+    os.utime(old, (0, time.time() - 61))
+    forget_stale(place)
+    assert not old.exists() and all(path.exists() for path in young)
 
 
 def test_the_owner_decides_whether_people_may_open_the_run(place, events, opened):

@@ -217,7 +217,8 @@ class RoomEvents:
             return {export.note: line(one_line(error), "error")}
 
     def _tables(self, room: Room, config: ExportConfig) -> Shown:
-        export, folder = self._page.export, self._place.room_downloads(room.room_id)
+        export, folder = self._page.export, self._place.room_downloads() / str(room.room_id)
+        folder.mkdir(exist_ok=True)
         rankings = rankings_table(self._place.rooms, room, config)
         shown = shown_table(self._place.rooms, room)
         contents = {

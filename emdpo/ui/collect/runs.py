@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import shutil
 import tempfile
+import time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -25,6 +26,9 @@ from emdpo.ui.workplace import Workplace
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+_HANDED_OUT_SECONDS = 60.0
 
 
 def fit_room(
@@ -74,7 +78,13 @@ def as_jsonl(table: pd.DataFrame) -> str:
 
 
 def forget_stale(place: Workplace) -> None:
-    """Delete the runs in which somebody has withdrawn, as far as nothing works on them any more."""
+    """Delete the runs in which somebody has withdrawn, and tables that were handed out.
+
+    A run that is worked on goes as soon as it can; Gradio has a copy of a table after a moment.
+    """
+    for path in place.room_downloads().glob("*/*"):
+        if time.time() - path.stat().st_mtime > _HANDED_OUT_SECONDS:
+            path.unlink(missing_ok=True)
     for run_id in stale_fits(place.rooms):
         if remove(place, run_id):
             forget_fit(place.rooms, run_id)
@@ -90,6 +100,6 @@ def remove(place: Workplace, run_id: str) -> bool:
 
 def close_for_good(place: Workplace, room: Room) -> None:
     """Delete a room with all answers, the runs made of them and the tables for download."""
-    shutil.rmtree(place.room_downloads(room.room_id), ignore_errors=True)
+    shutil.rmtree(place.room_downloads() / str(room.room_id), ignore_errors=True)
     for run_id in delete_room(place.rooms, room):
         remove(place, run_id)
