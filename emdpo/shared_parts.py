@@ -66,8 +66,8 @@ def _shared_candidates(
     Ids that stand for several answers (with other `x_*`) are left out, and so are prompts of which
     only one answer is shared: there is nothing to choose.
     """
-    known = {key: place for key, place in _keys(b)}
-    pairs = [(place, known[key]) for key, place in _keys(a) if key in known]
+    known = {key: place for key, place in answer_keys(b)}
+    pairs = [(place, known[key]) for key, place in answer_keys(a) if key in known]
     both = np.array(pairs, np.intp).reshape(-1, 2)
     prompt = a.candidate_prompt[both[:, 0]]
     n_shared = np.bincount(prompt, minlength=a.n_prompts)
@@ -76,7 +76,7 @@ def _shared_candidates(
     return (both[:, 0], both[:, 1]), codes
 
 
-def _keys(rankings: Rankings) -> Iterable[tuple[tuple[str, str], int]]:
+def answer_keys(rankings: Rankings) -> Iterable[tuple[tuple[str, str], int]]:
     """Yield prompt_id and response_id of each answer that has them for itself, and its place."""
     prompt_ids = rankings.prompts["prompt_id"].to_numpy(object)[rankings.candidate_prompt]
     keys = list(zip(prompt_ids, rankings.candidates["response_id"], strict=True))

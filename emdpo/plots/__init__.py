@@ -41,12 +41,14 @@ from emdpo.plots.types import (
     style_table,
 )
 from emdpo.plots.what_if import what_if_figure
+from emdpo.plots.who_am_i import course_figure
 
 __all__ = [
     "DEFAULT_RULES",
     "TYPE_COLOURS",
     "composition_figure",
     "composition_table",
+    "course_figure",
     "data_figure",
     "data_table",
     "group_regret_figure",

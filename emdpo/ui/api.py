@@ -22,7 +22,7 @@ from emdpo.ui.faults import told_to_clients
 from emdpo.ui.fit_events import new_fit, new_selection
 from emdpo.ui.fit_form import DEFAULT, DEFAULT_ADAPTERS, DEFAULT_DEPTH
 from emdpo.ui.talks import Talk
-from emdpo.ui.types_tab import portraits
+from emdpo.ui.type_facts import portraits
 from emdpo.ui.workplace import Workplace
 
 ITERATIONS_TOLD = 200

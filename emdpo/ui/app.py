@@ -55,7 +55,7 @@ def build_app(place: Workplace) -> gr.Blocks:
             with gr.Tab("2 Fit", id="fit"):
                 fit = fit_tab.build(place, session)
             with gr.Tab("3 Types", id="types"):
-                types_tab.build(place, session)
+                types_tab.build(place, session, tabs)
             with gr.Tab("4 Chat", id="chat") as chat:
                 chat_tab.build(place, session, chat)
             with gr.Tab("5 Audit", id="audit"):

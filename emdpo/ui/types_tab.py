@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from functools import partial
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import gradio as gr
 
+from emdpo.ui import who_am_i_part
 from emdpo.ui.faults import one_line
 from emdpo.ui.markup import line
 from emdpo.ui.results import (
@@ -18,28 +19,24 @@ from emdpo.ui.results import (
     present_view,
 )
 from emdpo.ui.session import Session
+from emdpo.ui.type_facts import composition_of, portraits, profile
 from emdpo.ui.types_view import cards_html, user_html
 from emdpo.ui.workplace import Workplace
-
-if TYPE_CHECKING:
-    from emdpo.core.composition import Composition
-    from emdpo.core.portraits import TypePortrait
-    from emdpo.core.tastes import StyleProfile
-    from emdpo.fitting import Fit
 
 NO_GROUPS = "The data have no groups: add a users file in 1 Data and fit again to see them here."
 
 PRIVATE: dict[str, Any] = {"api_visibility": "private"}
 
 
-def build(place: Workplace, session: Session) -> None:
-    """Lay the tab out and connect it."""
+def build(place: Workplace, session: Session, tabs: gr.Tabs) -> None:
+    """Lay the tab out and connect it; `tabs` are those of the page."""
     note, demo = missing_part()
     with gr.Column(visible=False) as contents:
         cards = gr.HTML()
         with gr.Row(equal_height=False):
             posterior = gr.Plot(label="How sure?", show_label=False, min_width=320)
             style = gr.Plot(label="Likes and dislikes", show_label=False, min_width=320)
+        who_am_i_part.build(place, session, tabs)
         gr.Markdown("### Types and groups")
         groups = gr.HTML()
         attribute = gr.Dropdown(
@@ -113,41 +110,6 @@ def _contents(place: Workplace, run_id: str) -> list[Any]:
         gr.Textbox(value="", placeholder=f"for example {fit.rankings.users.index[0]}"[:60]),
         "",
     ]
-
-
-def portraits(place: Workplace, run_id: str) -> tuple[TypePortrait, ...]:
-    """Return what each type of a run is."""
-    from emdpo.core.portraits import type_portraits
-
-    def make(fit: Fit) -> tuple[TypePortrait, ...]:
-        parts = (fit.rankings, fit.reading, fit.responsibilities, fit.weights)
-        return type_portraits(*parts, scores=fit.policies.candidate_scores())
-
-    return place.derived(run_id, "portraits", make)
-
-
-def profile(place: Workplace, run_id: str) -> StyleProfile:
-    """Return how strongly each type wants each feature."""
-    from emdpo.core.tastes import style_profile
-
-    def make(fit: Fit) -> StyleProfile:
-        parts = (fit.rankings, fit.reading, fit.responsibilities, fit.weights)
-        return style_profile(*parts, types_given=fit.adapters is not None)
-
-    return place.derived(run_id, "profile", make)
-
-
-def composition_of(place: Workplace, run_id: str, attribute: str) -> Composition:
-    """Return which types the people of each group belong to."""
-    from emdpo.core.composition import composition
-
-    return place.derived(
-        run_id,
-        ("composition", attribute),
-        lambda fit: composition(
-            fit.responsibilities, fit.rankings.users[attribute].tolist(), attribute
-        ),
-    )
 
 
 def show_groups(place: Workplace, run_id: str, attribute: str | None) -> gr.Plot:

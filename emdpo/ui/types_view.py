@@ -79,11 +79,10 @@ def _pair(pair: TellingPair, k: int) -> str:
 
 def user_html(evidence: UserEvidence) -> str:
     """Return one user's probabilities and the rankings that decide them."""
-    bars = "".join(_posterior_bar(k, p) for k, p in enumerate(evidence.posterior))
     head = (
         f"<h4>User {shortened(evidence.user_id, 80)}: most likely Type {evidence.most_likely}</h4>"
     )
-    parts = [head, f'<div class="posterior">{bars}</div>']
+    parts = [head, posterior_html(evidence.posterior)]
     if evidence.runner_up is not None:
         sums = (
             "together they give the probability above"
@@ -102,12 +101,27 @@ def user_html(evidence: UserEvidence) -> str:
     return f'<div class="user">{"".join(parts)}</div>'
 
 
-def _posterior_bar(k: int, probability: float) -> str:
+def posterior_html(posterior: Sequence[float], before: Sequence[float] | None = None) -> str:
+    """Return a bar per type, and where `before` is given, what its probability was."""
+    was = [None] * len(posterior) if before is None else before
+    bars = (_posterior_bar(k, *pair) for k, pair in enumerate(zip(posterior, was, strict=True)))
+    return f'<div class="posterior">{"".join(bars)}</div>'
+
+
+def _posterior_bar(k: int, probability: float, before: float | None) -> str:
+    was = "" if before is None else f' <span class="was">was {before:.0%}</span>'
     return (
         f'<div class="chance" style="--type:{type_colour(k)}"><span>Type {k + 1}</span>'
         f'<div class="share"><i style="width:{probability:.1%}"></i></div>'
-        f"<b>{probability:.1%}</b></div>"
+        f"<b>{_told(probability)}</b>{was}</div>"
     )
+
+
+def _told(probability: float) -> str:
+    """Return a probability that is never told as certain, as HTML."""
+    if probability >= 0.9995:
+        return "&gt; 99.9%"
+    return f"{probability:.1%}" if probability >= 0.0005 else "&lt; 0.1%"
 
 
 def _influences(evidence: UserEvidence) -> str:
@@ -117,13 +131,18 @@ def _influences(evidence: UserEvidence) -> str:
 
 
 def _influence(ranking: RankingEvidence) -> str:
+    return (
+        f"<li><b>{ranking.influence:+.2f}</b> {shortened(ranking.prompt, PROMPT_LIMIT)}"
+        f"{order_html(ranking)}</li>"
+    )
+
+
+def order_html(ranking: RankingEvidence) -> str:
+    """Return the answers of a ranking, best first."""
     order = "".join(
         f'<li value="{rank}">{shortened(answer, 140)}</li>'
         if rank
         else f'<li class="unranked">{shortened(answer, 140)} (not ranked)</li>'
         for answer, rank in zip(ranking.order, ranking.ranks, strict=True)
     )
-    return (
-        f"<li><b>{ranking.influence:+.2f}</b> {shortened(ranking.prompt, PROMPT_LIMIT)}"
-        f"<ol>{order}</ol></li>"
-    )
+    return f"<ol>{order}</ol>"

@@ -68,7 +68,7 @@ def questions_html(questions: Sequence[QuestionCounts]) -> str:
     names = ("Given to", "Ranked", "Cannot say", "Skipped")
     heads = "".join(f'<th scope="col">{name}</th>' for name in names)
     return (
-        '<div class="scrolled"><table class="losses asked"><thead><tr><th scope="col">Question'
+        '<div class="scrolled"><table class="losses by-question"><thead><tr><th scope="col">Question'
         f"</th>{heads}</tr></thead><tbody>{rows}</tbody></table></div>"
     )
 

@@ -20,7 +20,7 @@ from emdpo.ui.fit_events import status_or_none
 from emdpo.ui.fit_form import POLICIES
 from emdpo.ui.markup import line, pill, text
 from emdpo.ui.session import with_run
-from emdpo.ui.types_tab import portraits
+from emdpo.ui.type_facts import portraits
 from emdpo.ui.types_view import cards_html
 from emdpo.ui.workplace import Workplace
 
