@@ -68,8 +68,8 @@ def questions_html(questions: Sequence[QuestionCounts]) -> str:
     names = ("Given to", "Ranked", "Cannot say", "Skipped")
     heads = "".join(f'<th scope="col">{name}</th>' for name in names)
     return (
-        '<div class="scrolled"><table class="losses by-question"><thead><tr><th scope="col">Question'
-        f"</th>{heads}</tr></thead><tbody>{rows}</tbody></table></div>"
+        '<div class="scrolled"><table class="losses by-question"><thead><tr>'
+        f'<th scope="col">Question</th>{heads}</tr></thead><tbody>{rows}</tbody></table></div>'
     )
 
 
