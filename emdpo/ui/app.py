@@ -14,10 +14,14 @@ from typing import Any
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
 import gradio as gr
+from starlette.routing import Mount
 
+from emdpo.collect.routes import MOUNTED_AT, collect_app
 from emdpo.ui import audit_tab, chat_tab, data_tab, fit_tab, types_tab
 from emdpo.ui.api import add_endpoints
 from emdpo.ui.collect import page as collect_page
+from emdpo.ui.collect.runs import forget_stale
+from emdpo.ui.collect.told import told
 from emdpo.ui.data_tab import load_demo
 from emdpo.ui.learn import page as learn_page
 from emdpo.ui.session import SHOW_RUN_IN_ADDRESS, Session, attach, new_session, remember
@@ -93,9 +97,14 @@ def _remember(app: gr.Blocks, place: Workplace, session: Session, strip: gr.HTML
     )
 
 
-def launch_settings() -> dict[str, Any]:
-    """Return the settings of every launch: what visitors may reach, and how the page looks."""
+def launch_settings(place: Workplace) -> dict[str, Any]:
+    """Return the settings of every launch: what visitors may reach, and how the page looks.
+
+    The page of people in rooms is served beside this one.
+    """
+    people = collect_app(place.rooms, partial(told, place), partial(forget_stale, place))
     return {
+        "app_kwargs": {"routes": [Mount(MOUNTED_AT, people)]},
         "max_file_size": "50mb",
         "allowed_paths": [],
         "ssr_mode": False,
@@ -120,4 +129,4 @@ def launch(host: str | None = None, port: int | None = None) -> None:
     atexit.register(place.close)
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    build_app(place).launch(server_name=host, server_port=port, **launch_settings())
+    build_app(place).launch(server_name=host, server_port=port, **launch_settings(place))

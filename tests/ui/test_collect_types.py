@@ -7,11 +7,12 @@ import time
 from types import SimpleNamespace
 
 import pytest
-from collecting import join, prefer, token
+from class_room import answer, class_plan
+from collecting import token
+from processes import runs
 
 from emdpo.collect import people
 from emdpo.collect.export import ExportConfig, rankings_table
-from emdpo.collect.plans import Candidate, Question, RoomPlan
 from emdpo.collect.rooms import (
     add_fit,
     delete_room,
@@ -22,7 +23,7 @@ from emdpo.collect.rooms import (
 )
 from emdpo.core.errors import EmdpoError
 from emdpo.jobs import JobState, folder_of
-from emdpo.ui.collect.runs import close_for_good, fit_room, forget_stale
+from emdpo.ui.collect.runs import close_for_good, fit_room, forget_stale, remove
 
 REQUEST = SimpleNamespace(headers={"referer": "http://x/collect"})
 
@@ -40,66 +41,27 @@ def part(collect_page):
     return collect_page[3]
 
 
-TEXTS = ("Short {q}.", "Long, and warm, dear friend, about all that question {q} may be about.")
-
-
-def a_plan():
-    """Return four questions with a short and a long answer and one between, and nobody asked."""
-    third = "In steps: first this, then that for question {q}."
-    questions = tuple(
-        Question(
-            f"q{q}",
-            f"Question {q}?",
-            tuple(Candidate(f"q{q}-{c}", each.format(q=q)) for c, each in enumerate(texts)),
-        )
-        for q, texts in enumerate([(*TEXTS, third)] * 4)
-    )
-    return RoomPlan("Tea", questions, per_person=4)
-
-
 @pytest.fixture
 def opened(place):
-    key = open_room(place.rooms, a_plan())
+    key = open_room(place.rooms, class_plan())
     room = room_by_key(place.rooms, key)
     yield key, room
-    delete_room(place.rooms, room)
-
-
-def answer(place, room, names):
-    """Let people in; the first third of them like short answers, the others long ones."""
-    for n, name in enumerate(names):
-        join(place.rooms, room.code, name, seed=n)
-        prefer(place.rooms, room.code, name, "Short" if n < len(names) / 3 else "Long")
-
-
-@pytest.fixture(scope="module")
-def fitted(place, collect_page, wait_for):
-    """Return key, room and run of a room of twelve people whose types were found."""
-    _, events, _, part = collect_page
-    key = open_room(place.rooms, a_plan())
-    room = room_by_key(place.rooms, key)
-    answer(place, room, [f"person-{n}" for n in range(12)])
-    shown = events.start(key, *SETTINGS)
-    run_id = newest_fit(place.rooms, room)
-    assert shown[part.mine]["run"] == run_id and shown[part.mine]["runs"][0] == run_id
-    assert not shown[part.start].interactive and shown[part.stop].interactive
-    assert wait_for(place, run_id).state is JobState.DONE
-    return key, room, run_id
+    close_for_good(place, room)
 
 
 @pytest.fixture
-def copied(place, opened, fitted):
+def copied(place, opened, class_room):
     """Return key, room and run of another room, whose run is a copy that may be deleted."""
     key, room = opened
     answer(place, room, ["ann", "bob"])
-    run_id = place._copy(folder_of(place.home, fitted[2]), "a copy")
+    run_id = place._copy(folder_of(place.home, class_room[2]), "a copy")
     add_fit(place.rooms, room, run_id, set(rankings_table(place.rooms, room)["user_id"]))
     return key, room, run_id
 
 
-def test_types_appear_with_their_shares_and_what_they_rest_on(place, events, part, fitted):
+def test_types_appear_with_their_shares_and_what_they_rest_on(place, events, part, class_room):
     """Planted: 4 of 12 people are of one taste, 8 of the other; every one gave 4 rankings."""
-    key, room, run_id = fitted
+    key, room, run_id = class_room
     shown = events.watch(key, "")
     assert shown[part.contents].visible and shown[part.start].interactive
     assert "48 rankings by 12 people" in shown[part.rests_on]
@@ -112,8 +74,8 @@ def test_types_appear_with_their_shares_and_what_they_rest_on(place, events, par
     assert "4 more have come since" in events.watch(key, shown[part.seen])[part.rests_on]
 
 
-def test_after_a_reload_the_run_is_found_again(events, part, fitted):
-    shown = events.show(fitted[0])
+def test_after_a_reload_the_run_is_found_again(events, part, class_room):
+    shown = events.show(class_room[0])
     assert shown[part.contents].visible and "card" in shown[part.cards]
     assert shown[part.share] is False
 
@@ -126,6 +88,26 @@ def test_what_was_found_stays_on_the_wall_while_a_new_fit_runs(place, events, pa
     newer = newest_fit(place.rooms, room)
     assert newer != run_id and not events.watch(key, seen)[part.start].interactive
     assert not events.stop(key)[part.stop].interactive
+
+
+def test_who_withdraws_while_a_fit_runs_ends_it(place, events, opened):
+    key, room = opened
+    answer(place, room, ["ann", "bob"])
+    events.start(key, *SETTINGS)
+    run_id = newest_fit(place.rooms, room)
+    child = place.jobs._running[run_id].pid
+    people.withdraw(place.rooms, room.code, token("ann"))
+    events.watch(key, "")
+    assert not (place.home / run_id).exists() and not runs(child)
+
+
+def test_adapters_are_fitted_on_the_embedded_model(place, opened):
+    _, room = opened
+    answer(place, room, ["ann", "bob"])
+    run_id = fit_room(place, room, ExportConfig(), 2, "auto", "adapters", 0)
+    config = place.status(run_id).config
+    assert (config["policy"], config["base_model"]) == ("adapters", "embedded")
+    assert remove(place, run_id)
 
 
 def test_who_withdraws_takes_the_run_along(place, events, part, copied):
@@ -175,7 +157,7 @@ def test_the_owner_decides_whether_people_may_open_the_run(place, events, opened
         ({6: None}, "seed must be a number"),
     ],
 )
-def test_what_cannot_be_fitted_is_one_line(events, part, opened, changes, words):
+def test_what_cannot_be_class_room_is_one_line(events, part, opened, changes, words):
     settings = [changes.get(n, value) for n, value in enumerate(SETTINGS)]
     shown = events.start(opened[0], *settings)
     assert set(shown) == {part.state} and words in shown[part.state]
