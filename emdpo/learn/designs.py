@@ -131,7 +131,7 @@ def log_panels_by_type(design: Design, tastes: NDArray[np.float64]) -> NDArray[n
 def log_panels(design: Design, population: Population) -> NDArray[np.float64]:
     """Return the log probability of every bundle, (U,), of a person drawn from a population."""
     by_type = log_panels_by_type(design, np.array(population.tastes))
-    return logsumexp(by_type + np.log(population.weights)[:, None], axis=0)
+    return np.asarray(logsumexp(by_type + np.log(population.weights)[:, None], axis=0))
 
 
 def divergence(design: Design, truth: Population, other: Population) -> float:
@@ -152,4 +152,5 @@ def counts_of_jokes(design: Design, population: Population) -> NDArray[np.float6
     """
     width = len(design.questions[0])
     place = np.tile(np.arange(width), len(design.questions))
-    return np.bincount(design.panels @ place, np.exp(log_panels(design, population)))
+    chances = np.exp(log_panels(design, population))
+    return np.bincount(design.panels @ place, chances).astype(np.float64)

@@ -3,6 +3,32 @@
 Each leaves what it draws in `figure`; a test runs every one of them.
 """
 
+_PAIRS = """\
+import numpy as np
+from emdpo.learn.designs import INDIFFERENT, designs, divergence, love_and_hate
+from emdpo.learn.opposed import em_paths
+from emdpo.learn.sampling import sample_answers
+from emdpo.learn.surfaces import expected_surface
+from emdpo.plots.learning_pairs import answers_figure, surface_figure
+
+truth = love_and_hate(theta={theta}, n_types={types})
+figures = []
+for design in designs(n_answers={answers}):        # single pairs, best of three, linked pairs
+    print(design.key, divergence(design, truth, INDIFFERENT), "nats a person")
+    sample = sample_answers(design, truth, {people}, np.random.default_rng({seed}))
+    paths = em_paths(sample.rankings(), truth.n_types, np.random.default_rng({seed}))
+    print([path.points[-1] for path in paths])     # strength and leaning that each start reaches
+    surface = expected_surface(design, truth, n_people={people})
+    figure = surface_figure(surface, truth, paths)
+    figures += [answers_figure(design, truth), figure]
+"""
+
+
+def pairs_program(theta: float, types: int, answers: int, people: int, seed: int) -> str:
+    """Return the program that draws the six pictures of figure 1 at these settings."""
+    return _PAIRS.format(theta=theta, types=types, answers=answers, people=people, seed=seed)
+
+
 TRIANGLE = """\
 import numpy as np
 from emdpo.learn.triangle import EXAMPLE, marks, regrets
@@ -44,5 +70,10 @@ for rule, verdict in found.items():
 figure = verdicts_figure(types, found)
 """
 
-EXAMPLES = {"triangle": TRIANGLE, "hedge": HEDGE, "whose average": WHOSE_AVERAGE}
+EXAMPLES = {
+    "pairs": pairs_program(1.5, 2, 2, 400, 0),
+    "triangle": TRIANGLE,
+    "hedge": HEDGE,
+    "whose average": WHOSE_AVERAGE,
+}
 """Every program, by the figure that it draws."""

@@ -39,6 +39,11 @@ class Surface:
     """(H, G) nats below the reference point, for all people together."""
     n_people: int
 
+    def open_strengths(self) -> tuple[float, float]:
+        """Return the least and the greatest strength that lose less than `CONFIDENT` somewhere."""
+        left_open = self.theta[(self.loss < CONFIDENT).any(axis=0)]
+        return float(left_open[0]), float(left_open[-1])
+
 
 def tilted(share: float, n_types: int) -> NDArray[np.float64]:
     """Return shares (K,) of types at `levels`, proportional to share^((1+c)/2) (1-share)^((1-c)/2).

@@ -21,8 +21,11 @@ if TYPE_CHECKING:
 BANDS = (3.0, 6.0, 9.0, 12.0)
 """Nats lost at which the surface gets paler."""
 
-BAND_COLOURS = [[0.0, "rgba(0,114,178,0.85)"], [0.25, "rgba(0,114,178,0.55)"]] + [
-    [share, f"rgba(86,180,233,{alpha})"] for share, alpha in ((0.5, 0.35), (0.75, 0.2), (1.0, 0.04))
+LOSS_COLOURS = [
+    [0.0, "rgba(0,114,178,0.95)"],
+    [0.24, "rgba(0,114,178,0.8)"],
+    [0.26, "rgba(0,114,178,0.45)"],
+    [1.0, "rgba(0,114,178,0)"],
 ]
 
 TRUTH_LINE = {"color": "#000000", "width": 1}
@@ -103,10 +106,15 @@ def surface_figure(
         y=surface.leaning,
         z=np.minimum(surface.loss, BANDS[-1] + 1),
         customdata=surface.loss,
-        colorscale=BAND_COLOURS,
+        colorscale=LOSS_COLOURS,
         zmin=0,
         zmax=BANDS[-1],
-        contours={"start": CONFIDENT, "end": BANDS[-1], "size": CONFIDENT},
+        contours={
+            "start": CONFIDENT,
+            "end": BANDS[-1],
+            "size": CONFIDENT,
+            "coloring": "heatmap",
+        },
         line={"width": 0.6, "color": OUTLINE},
         showscale=False,
         hovertemplate="strength %{x:.1f}, leaning %{y:.0%}: %{customdata:.2f} nats lost"

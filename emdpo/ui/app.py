@@ -14,6 +14,7 @@ from typing import Any
 os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
 import gradio as gr
+from gradio.components import Navbar
 from starlette.routing import Mount
 
 from emdpo.collect.routes import MOUNTED_AT, collect_app
@@ -49,7 +50,7 @@ PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden
 def build_app(place: Workplace) -> gr.Blocks:
     """Return the pages over a workplace; the workbench is the one without a path."""
     with gr.Blocks(title=TITLE, delete_cache=(3600, 21600), analytics_enabled=False) as app:
-        gr.Navbar(main_page_name="Workbench")
+        Navbar(main_page_name="Workbench")
         session = new_session()
         gr.Markdown(INTRODUCTION, elem_id="introduction")
         strip = gr.HTML(strip_html(place, "", ""), elem_id="strip")
@@ -69,10 +70,10 @@ def build_app(place: Workplace) -> gr.Blocks:
         gr.on([tabs.change, session.milestone.change], None, js=FIT_FIGURES, **PRIVATE)
         add_endpoints(place)
     with app.route("Learn", "/learn"):
-        gr.Navbar(main_page_name="Workbench")
+        Navbar(main_page_name="Workbench")
         learn_page.build(app)
     with app.route("Collect", "/collect"):
-        gr.Navbar(main_page_name="Workbench")
+        Navbar(main_page_name="Workbench")
         collect_page.build(app, place)
     return app.queue(default_concurrency_limit=4, max_size=32, api_open=False)
 

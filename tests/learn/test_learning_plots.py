@@ -1,4 +1,4 @@
-"""Figures 3 and 4: what they draw is what the library computes; and the programs shown do run."""
+"""What figures 3 and 4 draw is what the library computes; and the programs shown do run."""
 
 from __future__ import annotations
 
@@ -9,11 +9,16 @@ import pytest
 
 from emdpo.core.aggregation import min_max_regret_mixture
 from emdpo.core.hedge import hedge_rounds
+from emdpo.learn.designs import designs, love_and_hate
 from emdpo.learn.examples import EXAMPLES
+from emdpo.learn.opposed import em_paths
+from emdpo.learn.sampling import sample_answers
+from emdpo.learn.surfaces import expected_surface
 from emdpo.learn.triangle import CORNERS, EXAMPLE, marks, regrets, to_plane
 from emdpo.learn.whose_average import FOUR_WINNERS, case, verdicts
 from emdpo.plots.learning_average import VERDICT_LABELS, utilities_figure, verdicts_figure
 from emdpo.plots.learning_hedge import hedge_gap_figure, hedge_path_figure
+from emdpo.plots.learning_pairs import surface_figure
 from emdpo.plots.learning_triangle import YOURS, triangle_figure, type_regrets_figure
 
 MINE = np.array([0.2, 0.3, 0.5])
@@ -118,14 +123,23 @@ def test_what_people_call_an_answer_stays_text():
         assert figure.data[0].x[0] == "&lt;b&gt;&#36;x&#36;&lt;/b&gt;"
 
 
+def linked_pairs():
+    """Return the last picture of figure 1 at the settings that the page opens with."""
+    truth, design = love_and_hate(1.5), designs(2)[2]
+    sample = sample_answers(design, truth, 400, np.random.default_rng(0))
+    paths = em_paths(sample.rankings(), 2, np.random.default_rng(0))
+    return surface_figure(expected_surface(design, truth, 400), truth, paths)
+
+
 SAME = {
+    "pairs": linked_pairs,
     "triangle": lambda: triangle_figure(EXAMPLE, np.array([0.5, 0.3, 0.2])),
     "hedge": lambda: hedge_gap_figure(EXAMPLE, hedge_rounds(EXAMPLE.regret_matrix, 100), 100),
     "whose average": lambda: FIGURES["verdicts"],
 }
 
 
-@pytest.mark.parametrize("name", SAME)
+@pytest.mark.parametrize("name", EXAMPLES)
 def test_the_program_shown_draws_the_figure(name, capsys):
     world = {}
     exec(compile(EXAMPLES[name], name, "exec"), world)  # noqa: S102 - our own text

@@ -2,37 +2,36 @@
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import gradio as gr
 import numpy as np
 
 from emdpo.learn.designs import designs, love_and_hate
+from emdpo.learn.examples import pairs_program
 from emdpo.learn.opposed import em_paths
 from emdpo.learn.sampling import sample_answers
 from emdpo.learn.surfaces import expected_surface, sample_surface
 from emdpo.learn.theorems import coverage
 from emdpo.plots.learning_pairs import answers_figure, surface_figure
-from emdpo.ui.learn.code import code_part
-from emdpo.ui.learn.pairs_view import (
-    code_text,
-    coverage_html,
-    difference_html,
-    em_html,
-    heading,
-)
-
-LIVE: dict[str, Any] = {
-    "api_visibility": "private",
-    "show_progress": "hidden",
-    "trigger_mode": "always_last",
-}
+from emdpo.ui.learn.pairs_view import coverage_html, difference_html, em_html, heading
+from emdpo.ui.learn.parts import LIVE, code, slider
+from emdpo.ui.markup import line
 
 INTRODUCTION = (
     "**Two populations.** In one, everybody is indifferent. In the other, half the people love "
     "jokes and half hate them, equally strongly (with more types, tastes lie evenly between). "
     "Three ways of asking the same people: which of them can tell the two populations apart?"
 )
+
+STRENGTH = "theta: the strongest taste, in nats a joke."
+TYPES = "Tastes evenly from hate to love, equal shares."
+ANSWERS = "Linked only on the right."
+PEOPLE = "More people make open regions smaller."
+SEED = "Draws other people and other starts of EM."
+
+EM_WORKS = "EM is working on the people drawn …"
 
 EXACT, ONE_SAMPLE = "expected, exactly", "of the people drawn"
 
@@ -52,8 +51,8 @@ def build() -> None:
                 found.append(gr.HTML(elem_id=f"pairs-em-{place + 1}"))
     gr.Markdown("### Which theorem covers these settings?")
     table = gr.HTML(elem_id="pairs-theorems")
-    code = code_part("pairs-code")
-    at_once = [*headings, *answers, *differences, *surfaces, *found, code]
+    program = code("", elem_id="pairs-code")
+    at_once = [*headings, *answers, *differences, *surfaces, *found, program]
     gr.on(None, exactly, controls, at_once, **LIVE).then(
         by_em, controls, [*surfaces, *found, table], **LIVE
     )
@@ -61,13 +60,14 @@ def build() -> None:
 
 def _controls() -> list[Any]:
     """Return the sliders and the choice of surface, in the order of `exactly`'s arguments."""
+    whole = partial(slider, step=1)
     with gr.Row():
-        theta = _slider("Strength", (0, 3, 0.1), 1.5, "theta: the strongest taste, in nats a joke.")
-        types = _slider("Types", (2, 4, 1), 2, "Tastes evenly from hate to love, equal shares.")
-        answers = _slider("Answers per person", (1, 4, 1), 2, "Linked only on the right.")
+        theta = slider("Strength", 1.5, STRENGTH, "pairs-strength", maximum=3, step=0.1)
+        types = whole("Types", 2, TYPES, "pairs-types", minimum=2, maximum=4)
+        answers = whole("Answers per person", 2, ANSWERS, "pairs-answers", minimum=1, maximum=4)
     with gr.Row():
-        people = _slider("People", (50, 1000, 50), 400, "More people make open regions smaller.")
-        seed = _slider("Seed", (0, 99, 1), 0, "Draws other people and other starts of EM.")
+        people = slider("People", 400, PEOPLE, "pairs-people", minimum=50, maximum=600, step=50)
+        seed = whole("Seed", 0, SEED, "pairs-seed", maximum=99)
         surface = gr.Radio(
             [EXACT, ONE_SAMPLE],
             value=EXACT,
@@ -77,22 +77,6 @@ def _controls() -> list[Any]:
             min_width=220,
         )
     return [theta, types, answers, people, seed, surface]
-
-
-def _slider(label: str, span: tuple[float, float, float], value: float, info: str) -> gr.Slider:
-    low, high, step = span
-    name = label.split()[0].lower()
-    return gr.Slider(
-        low,
-        high,
-        value=value,
-        step=step,
-        label=label,
-        info=info,
-        elem_id=f"pairs-{name}",
-        min_width=220,
-        buttons=[],
-    )
 
 
 def exactly(
@@ -107,8 +91,8 @@ def exactly(
         *(answers_figure(design, truth) for design in asked),
         *(difference_html(design, truth) for design in asked),
         *(shown if surface == EXACT else [gr.skip()] * 3),
-        *(em_html(None) for _ in asked),
-        code_text(theta, int(types), int(answers), int(people), int(seed)),
+        *[line(EM_WORKS)] * 3,
+        pairs_program(theta, int(types), int(answers), int(people), int(seed)),
     ]
 
 
@@ -125,10 +109,9 @@ def by_em(
     for sample in samples:
         rng = np.random.default_rng(int(seed))
         paths = em_paths(sample.rankings(), truth.n_types, rng)
-        if surface == EXACT:
-            under = expected_surface(sample.design, truth, n_people)
-        else:
-            under = sample_surface(sample.design, sample.counts(), truth.n_types, n_people)
-        figures.append(surface_figure(under, truth, paths, exact=surface == EXACT))
-        found.append(em_html(paths))
+        drawn = sample_surface(sample.design, sample.counts(), truth.n_types, n_people)
+        exact = surface == EXACT
+        under = expected_surface(sample.design, truth, n_people) if exact else drawn
+        figures.append(surface_figure(under, truth, paths, exact=exact))
+        found.append(em_html(paths, drawn))
     return [*figures, *found, coverage_html(coverage(samples), [s.design for s in samples], truth)]

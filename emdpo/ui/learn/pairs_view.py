@@ -6,6 +6,7 @@ from math import ceil, log
 from typing import TYPE_CHECKING
 
 from emdpo.learn.designs import INDIFFERENT, divergence
+from emdpo.learn.surfaces import MAX_THETA
 from emdpo.learn.theorems import curvatures
 from emdpo.ui.markup import fold, line, listing, text
 
@@ -14,6 +15,7 @@ if TYPE_CHECKING:
 
     from emdpo.learn.designs import Design, Population
     from emdpo.learn.opposed import Path
+    from emdpo.learn.surfaces import Surface
     from emdpo.learn.theorems import Coverage
 
 NAMES = {
@@ -27,23 +29,6 @@ SURE = log(20)
 
 SAME_END = 0.05
 """Of strength and leaning: ends of EM nearer than this are one point."""
-
-CODE = """\
-import numpy as np
-from emdpo.learn.designs import designs, love_and_hate
-from emdpo.learn.opposed import em_paths
-from emdpo.learn.sampling import sample_answers
-from emdpo.learn.surfaces import expected_surface
-from emdpo.plots.learning_pairs import answers_figure, surface_figure
-
-truth = love_and_hate(theta={theta}, n_types={types})
-for design in designs(n_answers={answers}):
-    sample = sample_answers(design, truth, {people}, np.random.default_rng({seed}))
-    paths = em_paths(sample.rankings(), truth.n_types, np.random.default_rng({seed}))
-    surface = expected_surface(design, truth, n_people={people})
-    answers_figure(design, truth).show()
-    surface_figure(surface, truth, paths).show()
-"""
 
 
 def heading(design: Design) -> str:
@@ -62,7 +47,11 @@ def difference_html(design: Design, truth: Population) -> str:
     """Return how far the answers tell the two populations apart."""
     nats = divergence(design, truth, INDIFFERENT)
     if nats < 1e-12:
-        return line("0 nats a person: no number of people tells the two apart.", "warning")
+        return line(
+            "0 nats a person: no number of people tells the two apart, and a flat valley "
+            "joins them below.",
+            "warning",
+        )
     people = f"{ceil(SURE / nats):,}"
     return line(
         f"{nats:.3g} nats a person: about {people} people make one population 20 times as likely "
@@ -71,21 +60,23 @@ def difference_html(design: Design, truth: Population) -> str:
     )
 
 
-def em_html(paths: Sequence[Path] | None) -> str:
-    """Return where EM ended; None = it still works."""
-    if paths is None:
-        return line("EM is working on the people drawn …")
+def em_html(paths: Sequence[Path], drawn: Surface) -> str:
+    """Return where EM ended, and what the likelihood of its sample leaves open."""
     ends = [path.points[-1] for path in paths]
-    best = max(path.log_likelihood for path in paths)
-    spread = best - min(path.log_likelihood for path in paths)
+    spread = max(path.log_likelihood for path in paths) - min(p.log_likelihood for p in paths)
     low, high = min(x for x, _ in ends), max(x for x, _ in ends)
     lean = max(y for _, y in ends) - min(y for _, y in ends)
-    if max(high - low, lean) < SAME_END:
-        return line(f"All {len(paths)} starts of EM end at strength {high:.2f}.", "good")
+    told = f"All {len(paths)} starts of EM end at strength {high:.2f}."
+    if max(high - low, lean) >= SAME_END:
+        told = (
+            f"{len(paths)} starts of EM end at strengths from {low:.2f} to {high:.2f}, "
+            f"{spread:.2f} nats apart at most."
+        )
+    least, most = drawn.open_strengths()
+    beyond = " or more" if most >= MAX_THETA else ""
     return line(
-        f"{len(paths)} starts of EM end at strengths from {low:.2f} to {high:.2f}, with "
-        f"log-likelihoods only {spread:.2f} nats apart.",
-        "warning",
+        f"{told} These n = {drawn.n_people:,} people leave {least:.1f} to {most:.1f}{beyond} open.",
+        "warning" if beyond or least <= 0 else "good",
     )
 
 
@@ -104,12 +95,19 @@ def coverage_html(
 
 
 CURVATURE_NOTE = (
+    "The paper's title, the necessity of ternary preferences, is about single answers: where it is "
+    "known which pairs are one person's, two of them tell types apart as well. "
     "Smallest curvature: of the expected log-likelihood over all tastes and shares at these "
     "settings, computed exactly; 0 means that types can change without any change of the answers. "
     "Four differences in jokes stand for the open set that the theorem asks for."
 )
 
-WORDS = {"hides": "hides types", "tells": "can tell", "bound": "a limit"}
+WORDS = {
+    "hides": "hides types",
+    "tells": "can tell",
+    "bound": "hides, without features",
+    "generic": "almost always",
+}
 
 
 def _row(statement: Coverage) -> str:
@@ -139,8 +137,3 @@ def _details(statements: Sequence[Coverage], designs: Sequence[Design]) -> str:
         + f'<p class="caveat">Premises: {text("; ".join(statement.premises))}.</p>'
         for statement in statements
     )
-
-
-def code_text(theta: float, types: int, answers: int, people: int, seed: int) -> str:
-    """Return Python that draws the six figures of these settings."""
-    return CODE.format(theta=theta, types=types, answers=answers, people=people, seed=seed)

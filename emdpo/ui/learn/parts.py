@@ -1,4 +1,4 @@
-"""What figures 3 and 4 of the Learn page have in common."""
+"""What the figures of the Learn page have in common."""
 
 from __future__ import annotations
 
@@ -14,16 +14,17 @@ LIVE: dict[str, Any] = {
 """Of what follows a control: of the moves made while the server answers, only the last counts."""
 
 
-def code(program: str, title: str = "The code that draws this") -> None:
-    """Show the program that draws a figure, for who opens it."""
+def code(program: str, title: str = "The code that draws this", elem_id: str = "") -> gr.Code:
+    """Return what shows the program that draws a figure, for who opens it."""
     with gr.Accordion(title, open=False):
-        gr.Code(
+        return gr.Code(
             program,
             language="python",
             show_label=False,
             label=title,
             interactive=False,
             wrap_lines=True,
+            elem_id=elem_id or None,
         )
 
 
