@@ -53,12 +53,9 @@ POSITIONS = frozenset(map(str, range(MOST_QUESTIONS)))
 
 STATUS = {NoRoomError: 404, NoPersonError: 401, ConflictError: 409, ClosedError: 410}
 
-ASSETS = {
-    "page.js": "text/javascript",
-    "order.js": "text/javascript",
-    "sortable.js": "text/javascript",
-    "page.css": "text/css",
-}
+SCRIPTS = ("page", "server", "dom", "sorting", "order", "types", "sortable")
+
+ASSETS = {"page.css": "text/css", **{f"{name}.js": "text/javascript" for name in SCRIPTS}}
 
 Types = Callable[[str, pd.DataFrame, bool], Mapping[str, Any] | None]
 """From a run, the canonical table of one person and whether they may open the run: what they are
