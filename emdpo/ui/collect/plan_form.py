@@ -73,7 +73,7 @@ class PlanForm:
 def plan_form() -> PlanForm:
     """Lay the form out."""
     gr.Markdown(
-        "### Open a room\nPeople order answers to questions on their phones, without accounts. You "
+        "## Open a room\nPeople order answers to questions on their phones, without accounts. You "
         "get a link and a picture to show, watch the rankings arrive, and find the types in them."
     )
     title = gr.Textbox(

@@ -113,7 +113,7 @@ def answers_part() -> AnswersPart:
 def export_part() -> ExportPart:
     """Lay out the last tab."""
     gr.Markdown(
-        "### Take the answers home\nThe rankings are a table that 1 Data reads. The other table "
+        "## Take the answers home\nThe rankings are a table that 1 Data reads. The other table "
         "has what was shown to whom in which order, also where nobody ranked."
     )
     with gr.Row():
