@@ -288,7 +288,8 @@ def _row(connection: Connection, room: Room, token: str, *, hold: bool = False) 
     query = select(PERSONS.c.id, PERSONS.c.user_id).where(
         PERSONS.c.room_id == room.room_id, PERSONS.c.token_sha256 == digest(token)
     )
-    return connection.execute(query.with_for_update() if hold else query).first()
+    row: Any = connection.execute(query.with_for_update() if hold else query).first()
+    return row  # whose type has other parameters in SQLAlchemy 2.0 and 2.1
 
 
 def _check_token(token: str) -> None:

@@ -92,11 +92,11 @@ def file_questions(path: Path) -> tuple[Question, ...]:
     for role in ("prompt", answers):
         if role not in roles:
             raise DataError("the table has no such column", file=raw.file, column=role)
-    cells = raw.frame
+    cells: Any = raw.frame
     read = prompts(cells[roles["prompt"]])
     if read.faults:
         raise DataError(read.faults[0].message, file=raw.file, column=roles["prompt"])
-    shown = [read.shown.values[code] for code in read.shown.codes]
+    shown: list[Any] = [read.shown.values[code] for code in read.shown.codes]
     same = [read.identity.values[code] for code in read.identity.codes]
     texts = [_texts(cell, answers == "responses", raw.file) for cell in cells[roles[answers]]]
     prompt_ids = _ids(cells, roles, "prompt_id", same)
