@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from scipy.linalg import eigvalsh
+from scipy.optimize import minimize
 from scipy.special import softmax
 
 from emdpo.learn.designs import Population, levels, log_panels, log_panels_by_type
@@ -27,6 +28,13 @@ CONFIDENT = 3.0
 of freedom (2.996), by the likelihood ratio test of both coordinates."""
 
 
+SHARE_OPTIONS = {"maxiter": 500, "ftol": 1e-14, "gtol": 1e-9, "maxcor": 30}
+"""Of L-BFGS for the best shares at all strengths together."""
+
+SHARE_STEPS = 200
+"""EM steps for the shares after it."""
+
+
 @dataclass(frozen=True, eq=False)
 class Surface:
     """Log-likelihood over the strength theta and the leaning of K types at theta levels(K)."""
@@ -38,11 +46,6 @@ class Surface:
     loss: NDArray[np.float64]
     """(H, G) nats below the reference point, for all people together."""
     n_people: int
-
-    def open_strengths(self) -> tuple[float, float]:
-        """Return the least and the greatest strength that lose less than `CONFIDENT` somewhere."""
-        left_open = self.theta[(self.loss < CONFIDENT).any(axis=0)]
-        return float(left_open[0]), float(left_open[-1])
 
 
 def tilted(share: float, n_types: int) -> NDArray[np.float64]:
@@ -84,6 +87,53 @@ def sample_surface(
     """
     theta, lean, values = _values(design, n_types, counts.astype(np.float64), size)
     return Surface(theta, lean, values.max() - values, n_people)
+
+
+def open_strengths(
+    design: Design, counts: NDArray[np.int64], n_types: int, size: int = GRID
+) -> tuple[float, float]:
+    """Return the least and the greatest strength that a sample does not rule out, up to MAX_THETA.
+
+    A strength is ruled out when it loses `CONFIDENT` nats or more against the best strength, each
+    with the shares of all K types that suit it best: a profile likelihood.
+    """
+    theta = np.linspace(0.0, MAX_THETA, size)
+    seen = counts > 0
+    tastes = (theta[:, None] * levels(n_types)).ravel()
+    log_lik = log_panels_by_type(design, tastes)[:, seen].reshape(size, n_types, -1)
+    best = _best_shares(log_lik, counts[seen] / counts.sum())
+    left_open = theta[(best.max() - best) * counts.sum() < CONFIDENT]
+    return float(left_open[0]), float(left_open[-1])
+
+
+def _best_shares(log_lik: NDArray[np.float64], often: NDArray[np.float64]) -> NDArray[np.float64]:
+    """Return max over shares w of sum_u often_u log sum_k w_k P_gku, (G,), for log P (G, K, U).
+
+    Concave in w. All G are climbed together in the logits of w, where a share that came near 0
+    too soon hardly moves: EM for shares alone then goes on from no share below 5%.
+    """
+    top = log_lik.max(axis=1, keepdims=True)  # (G, 1, U)
+    chances = np.exp(log_lik - top)
+    shape = log_lik.shape[:2]
+
+    def values(logits: NDArray[np.float64]) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+        shares = softmax(logits.reshape(shape), axis=1)  # (G, K)
+        mixed = np.einsum("gk,gku->gu", shares, chances)
+        slope = shares * (np.einsum("gku,gu->gk", chances, often / mixed) - often.sum())
+        return (np.log(mixed) + top[:, 0]) @ often, slope
+
+    def objective(logits: NDArray[np.float64]) -> tuple[float, NDArray[np.float64]]:
+        value, slope = values(logits)
+        return -float(value.sum()), -slope.ravel()
+
+    start = np.zeros(shape[0] * shape[1])
+    found = minimize(objective, start, jac=True, method="L-BFGS-B", options=SHARE_OPTIONS)
+    shares = np.maximum(softmax(found.x.reshape(shape), axis=1), 0.05)
+    shares /= shares.sum(axis=1, keepdims=True)
+    for _ in range(SHARE_STEPS):
+        mixed = np.einsum("gk,gku->gu", shares, chances)
+        shares *= np.einsum("gku,gu->gk", chances, often / mixed) / often.sum()
+    return np.maximum(values(found.x)[0], values(np.log(shares + 1e-300).ravel())[0])
 
 
 def _values(

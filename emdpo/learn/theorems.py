@@ -98,7 +98,7 @@ def _linked_pairs(designs: Sequence[Design]) -> Coverage:
     no = "nothing: it speaks of two or more pairs known to be one person's."
     return Coverage(
         name="Two linked pairs",
-        source="derived in emdpo's notes and checked by brute force in its tests; not published",
+        source="derived in docs/learn.md and checked by brute force in tests; not published",
         kind="tells",
         premises=(
             "it is known which pairs are one person's",

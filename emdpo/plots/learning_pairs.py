@@ -93,10 +93,11 @@ def surface_figure(
     `exact`: the surface is the expectation over all samples, else that of the one sample drawn.
     """
     below = "the truth" if exact else "the best point of this sample"
+    sliced = "" if truth.n_types == 2 else " A slice: EM's shares are free to leave it."
     figure = question_figure(
         "Which truths are left open?",
         f"Dark: within {CONFIDENT:g} nats of {below}, so not ruled out by n = "
-        f"{surface.n_people:,} people. At the left edge everybody is indifferent.",
+        f"{surface.n_people:,} people. At the left edge everybody is indifferent.{sliced}",
         height=280,
         legend=4,
         headroom=8,

@@ -7,15 +7,17 @@ from math import exp, log
 
 import numpy as np
 import pytest
+from scipy.optimize import minimize
+from scipy.special import softmax
 
-from emdpo.learn.designs import Population, designs, love_and_hate
+from emdpo.learn.designs import Population, designs, log_panels_by_type, love_and_hate
 from emdpo.learn.sampling import sample_answers
 from emdpo.learn.surfaces import (
     CONFIDENT,
-    Surface,
     expected_surface,
     information,
     leaning,
+    open_strengths,
     sample_surface,
     smallest_curvature,
     tilted,
@@ -74,17 +76,17 @@ def test_single_pairs_leave_a_flat_valley_and_the_other_two_do_not(theta):
     assert pair.loss[even + 10].max() > CONFIDENT
     far = abs(pair.theta - theta) > 0.7
     assert min(three.loss[:, far].min(), linked.loss[:, far].min()) > CONFIDENT
-    assert pair.open_strengths() == (0.0, 4.0)
     for surface in (three, linked):
-        low, high = surface.open_strengths()
+        kept = surface.theta[(surface.loss < CONFIDENT).any(axis=0)]
+        low, high = kept[0], kept[-1]
         assert theta - 0.7 < low <= theta + 1e-9 and theta - 1e-9 <= high < theta + 0.7
 
 
 def test_one_answer_a_person_keeps_the_valley_but_best_of_three_has_none():
     pair, three, linked = (expected_surface(d, love_and_hate(2.0), 400) for d in designs(1))
     assert np.array_equal(pair.loss, linked.loss)
-    assert pair.open_strengths() == (0.0, 4.0)
-    assert 1.0 < three.open_strengths()[0] < 2.0
+    assert ((pair.loss < CONFIDENT).any(axis=0)).all()
+    assert 1.0 < three.theta[(three.loss < CONFIDENT).any(axis=0)][0] < 2.0
 
 
 def test_a_sample_s_surface_is_the_likelihood_of_its_answers_one_by_one():
@@ -108,11 +110,24 @@ def test_a_sample_s_surface_is_the_likelihood_of_its_answers_one_by_one():
         np.testing.assert_allclose(surface.loss, by_hand.max() - by_hand, atol=1e-9)
 
 
-def test_open_strengths_are_the_columns_with_a_point_that_is_not_ruled_out():
-    theta = np.array([0.0, 1.0, 2.0, 3.0])
-    loss = np.array([[9.0, 2.9, 9.0, 9.0], [9.0, 9.0, 9.0, 0.0]])
-    surface = Surface(theta, np.array([0.0, 1.0]), loss, 10)
-    assert surface.open_strengths() == (1.0, 3.0)
+@pytest.mark.parametrize("n_types", [2, 3])
+def test_open_strengths_are_those_that_some_shares_keep(n_types):
+    """The best shares by SciPy at each strength; at most 3 nats below the best strength."""
+    for design in designs(2):
+        truth = love_and_hate(1.5, n_types)
+        counts = sample_answers(design, truth, 150, np.random.default_rng(4)).counts()
+        theta = np.linspace(0, 4, 9)
+        best = []
+        for t in theta:
+            chances = np.exp(log_panels_by_type(design, t * np.linspace(-1, 1, n_types)))
+
+            def minus(logits, chances=chances, counts=counts):
+                return -(counts @ np.log(softmax(logits) @ chances))
+
+            starts = np.random.default_rng(0).normal(scale=2, size=(3, n_types))
+            best.append(-min(minimize(minus, start, tol=1e-10).fun for start in starts))
+        kept = theta[np.max(best) - np.array(best) < CONFIDENT]
+        assert open_strengths(design, counts, n_types, size=9) == (kept[0], kept[-1])
 
 
 @pytest.mark.parametrize("population", [UNEVEN, love_and_hate(1.2)])

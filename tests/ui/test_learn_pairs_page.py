@@ -13,7 +13,6 @@ import numpy as np
 
 from emdpo.learn.designs import designs, love_and_hate
 from emdpo.learn.opposed import Path
-from emdpo.learn.surfaces import Surface
 from emdpo.ui.learn import pairs
 from emdpo.ui.learn.pairs_view import difference_html, em_html, heading
 
@@ -57,10 +56,18 @@ def test_the_evidence_told_is_the_divergence():
 def test_words_on_em_say_what_is_left_open_though_all_starts_agree():
     """All starts may end at one point of a valley: that does not make it known."""
     paths = (Path(((1.0, 0.5), (0.1, 0.6)), -5.0, "converged"),) * 2
-    valley = Surface(np.array([0.0, 4.0]), np.array([0.5]), np.zeros((1, 2)), 90)
-    told = em_html(paths, valley)
+    told = em_html(paths, 90, (0.0, 4.0))
     assert "All 2 starts of EM end at strength 0.10" in told
     assert "n = 90 people leave 0.0 to 4.0 or more open" in told and "line-warning" in told
+
+
+def test_with_three_types_em_ends_among_the_strengths_left_open():
+    """EM's shares are free, and so are those of the strengths that are not ruled out."""
+    for told in pairs.by_em(1.5, 3, 4, 400, 0, pairs.EXACT)[4:6]:
+        end, low, high = map(
+            float, re.search(r"strength ([\d.]+)\..* leave ([\d.]+) to ([\d.]+)", told).groups()
+        )
+        assert low - 0.1 <= end <= high + 0.1
 
 
 def test_one_answer_is_told_as_one():

@@ -12,7 +12,7 @@ from emdpo.learn.designs import designs, love_and_hate
 from emdpo.learn.examples import pairs_program
 from emdpo.learn.opposed import em_paths
 from emdpo.learn.sampling import sample_answers
-from emdpo.learn.surfaces import expected_surface, sample_surface
+from emdpo.learn.surfaces import expected_surface, open_strengths, sample_surface
 from emdpo.learn.theorems import coverage
 from emdpo.plots.learning_pairs import answers_figure, surface_figure
 from emdpo.ui.learn.pairs_view import coverage_html, difference_html, em_html, heading
@@ -109,9 +109,12 @@ def by_em(
     for sample in samples:
         rng = np.random.default_rng(int(seed))
         paths = em_paths(sample.rankings(), truth.n_types, rng)
-        drawn = sample_surface(sample.design, sample.counts(), truth.n_types, n_people)
-        exact = surface == EXACT
-        under = expected_surface(sample.design, truth, n_people) if exact else drawn
+        exact, counts = surface == EXACT, sample.counts()
+        if exact:
+            under = expected_surface(sample.design, truth, n_people)
+        else:
+            under = sample_surface(sample.design, counts, truth.n_types, n_people)
+        left_open = open_strengths(sample.design, counts, truth.n_types)
         figures.append(surface_figure(under, truth, paths, exact=exact))
-        found.append(em_html(paths, drawn))
+        found.append(em_html(paths, n_people, left_open))
     return [*figures, *found, coverage_html(coverage(samples), [s.design for s in samples], truth)]

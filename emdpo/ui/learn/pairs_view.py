@@ -15,7 +15,6 @@ if TYPE_CHECKING:
 
     from emdpo.learn.designs import Design, Population
     from emdpo.learn.opposed import Path
-    from emdpo.learn.surfaces import Surface
     from emdpo.learn.theorems import Coverage
 
 NAMES = {
@@ -60,8 +59,8 @@ def difference_html(design: Design, truth: Population) -> str:
     )
 
 
-def em_html(paths: Sequence[Path], drawn: Surface) -> str:
-    """Return where EM ended, and what the likelihood of its sample leaves open."""
+def em_html(paths: Sequence[Path], n_people: int, left_open: tuple[float, float]) -> str:
+    """Return where EM ended, and which strengths its sample leaves open."""
     ends = [path.points[-1] for path in paths]
     spread = max(path.log_likelihood for path in paths) - min(p.log_likelihood for p in paths)
     low, high = min(x for x, _ in ends), max(x for x, _ in ends)
@@ -72,10 +71,10 @@ def em_html(paths: Sequence[Path], drawn: Surface) -> str:
             f"{len(paths)} starts of EM end at strengths from {low:.2f} to {high:.2f}, "
             f"{spread:.2f} nats apart at most."
         )
-    least, most = drawn.open_strengths()
+    least, most = left_open
     beyond = " or more" if most >= MAX_THETA else ""
     return line(
-        f"{told} These n = {drawn.n_people:,} people leave {least:.1f} to {most:.1f}{beyond} open.",
+        f"{told} These n = {n_people:,} people leave {least:.1f} to {most:.1f}{beyond} open.",
         "warning" if beyond or least <= 0 else "good",
     )
 
@@ -126,14 +125,21 @@ def _computed(designs: Sequence[Design], truth: Population) -> str:
     return f'<tr><th scope="row">Computed: smallest curvature</th>{cells}</tr>'
 
 
+def _said(statement: Coverage, designs: Sequence[Design]) -> list[str]:
+    """Return what a statement says of each design that it covers, or once why of none."""
+    if not any(statement.covers):
+        return [text(said) for said in dict.fromkeys(statement.says)]
+    return [
+        f"<b>{NAMES[design.key]}</b>: {text(said)}"
+        for design, covered, said in zip(designs, statement.covers, statement.says, strict=True)
+        if covered
+    ]
+
+
 def _details(statements: Sequence[Coverage], designs: Sequence[Design]) -> str:
     return "".join(
         f"<h4>{text(statement.name)}</h4><p class='caveat'>{text(statement.source)}</p>"
-        + listing(
-            f"<b>{NAMES[design.key]}</b>: {text(says)}"
-            for design, covered, says in zip(designs, statement.covers, statement.says, strict=True)
-            if covered or not any(statement.covers)
-        )
+        + listing(_said(statement, designs))
         + f'<p class="caveat">Premises: {text("; ".join(statement.premises))}.</p>'
         for statement in statements
     )
