@@ -10,6 +10,9 @@ from emdpo.core.errors import EmdpoError
 
 LESSONS = {
     "1": ("1-why-pairs-can-hide-types.md", "pairs"),
+    "2": ("2-em-step-by-step.md", "em"),
+    "3": ("3-from-types-to-one-policy.md", "triangle"),
+    "4": ("4-whose-average.md", "average"),
 }
 """File and figure of every lesson, by its number."""
 

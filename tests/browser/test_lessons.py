@@ -102,7 +102,9 @@ class Visitor:
     def read(self, order):
         for quoted in re.findall(r'"([^"]+)"', order):
             text = MARK.sub("", quoted).replace("**", "")
-            expect(self.page.locator("body")).to_contain_text(text, use_inner_text=True)
+            expect(self.page.locator("body")).to_contain_text(
+                text, use_inner_text=True, timeout=60_000
+            )
 
 
 @pytest.mark.parametrize("number", LESSONS)

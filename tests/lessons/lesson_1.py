@@ -18,7 +18,7 @@ from emdpo.learn.designs import (
 )
 from emdpo.learn.opposed import em_paths
 from emdpo.learn.sampling import sample_answers
-from emdpo.learn.surfaces import sample_surface, smallest_curvature
+from emdpo.learn.surfaces import open_strengths, smallest_curvature
 from emdpo.ui.learn.pairs_view import SURE
 
 STRENGTH, WEAK = 1.5, 0.5
@@ -48,10 +48,10 @@ def chances(design, taste):
 
 @cache
 def fitted(design):
-    """Return the ends of EM and the likelihood of the people that the page draws."""
+    """Return the ends of EM and the strengths left open by the people that the page draws."""
     sample = sample_answers(design, ODDHAM, PEOPLE, np.random.default_rng(SEED))
     paths = em_paths(sample.rankings(), ODDHAM.n_types, np.random.default_rng(SEED))
-    return paths, sample_surface(design, sample.counts(), ODDHAM.n_types, PEOPLE)
+    return paths, open_strengths(design, sample.counts(), ODDHAM.n_types)
 
 
 def joke_share_evenham():
@@ -75,11 +75,11 @@ def single_pairs_nats_strong():
 
 
 def single_open_from():
-    return fitted(PAIR)[1].open_strengths()[0]
+    return fitted(PAIR)[1][0]
 
 
 def single_open_to():
-    return fitted(PAIR)[1].open_strengths()[1]
+    return fitted(PAIR)[1][1]
 
 
 def single_curvature():
@@ -123,11 +123,11 @@ def three_em_strength():
 
 
 def three_open_from():
-    return fitted(THREE)[1].open_strengths()[0]
+    return fitted(THREE)[1][0]
 
 
 def three_open_to():
-    return fitted(THREE)[1].open_strengths()[1]
+    return fitted(THREE)[1][1]
 
 
 def three_people_weak():
