@@ -9,7 +9,7 @@ import pandas as pd
 
 NAMES = (
     *("million_rows", "mixture_of_items", "one_plackett_luce", "audit_groups", "answers"),
-    *("adapter_training", "adapter_depth"),
+    *("adapter_training", "adapter_depth", "room_load"),
 )
 
 

@@ -29,6 +29,10 @@ if TYPE_CHECKING:
     from emdpo.core.readers import load
     from emdpo.core.tested import Evidence
     from emdpo.fitting import Fit, FitConfig, fit
+    from emdpo.formats.exporting import export_rankings
+    from emdpo.formats.importing import import_rankings
+    from emdpo.head_to_head.comparison import Comparison
+    from emdpo.head_to_head.engine import compare
     from emdpo.predicting import evidence
     from emdpo.run_comparison import RunComparison
     from emdpo.runs import load_fit
@@ -37,6 +41,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "AdapterConfig": "emdpo.adapters.config",
     "Audit": "emdpo.core.audit",
+    "Comparison": "emdpo.head_to_head.comparison",
     "DataError": "emdpo.core.errors",
     "EmdpoError": "emdpo.core.errors",
     "Evidence": "emdpo.core.tested",
@@ -50,9 +55,12 @@ _HOMES = {
     "RunError": "emdpo.core.errors",
     "audit": "emdpo.auditing",
     "check": "emdpo.core.checks",
+    "compare": "emdpo.head_to_head.engine",
     "compare_runs": "emdpo.comparing",
     "evidence": "emdpo.predicting",
+    "export_rankings": "emdpo.formats.exporting",
     "fit": "emdpo.fitting",
+    "import_rankings": "emdpo.formats.importing",
     "load": "emdpo.core.readers",
     "load_fit": "emdpo.runs",
     "posterior": "emdpo.who_am_i",
@@ -62,6 +70,7 @@ _HOMES = {
 __all__ = [
     "AdapterConfig",
     "Audit",
+    "Comparison",
     "DataError",
     "EmdpoError",
     "Evidence",
@@ -75,9 +84,12 @@ __all__ = [
     "RunError",
     "audit",
     "check",
+    "compare",
     "compare_runs",
     "evidence",
+    "export_rankings",
     "fit",
+    "import_rankings",
     "load",
     "load_fit",
     "posterior",

@@ -1,4 +1,4 @@
-"""The command line: `emdpo check | fit | select | audit | diff | distil | chat | demo | app`.
+"""The command line: `emdpo COMMAND`; `emdpo --help` lists the commands.
 
 argparse rather than typer: `audit --json` takes a file or nothing, and a usage error must be one
 `error:` line with exit code 2. Both are plain argparse; each needs a trick with typer.
@@ -19,6 +19,7 @@ from typing import Any, NoReturn
 from emdpo import commands
 from emdpo.commands import BAD_INPUT, FAILED
 from emdpo.core.errors import EmdpoError
+from emdpo.formats import commands as format_commands
 from emdpo.terminal import one_line, say
 
 MAX_PORT = 65_535
@@ -69,9 +70,12 @@ def build_parser() -> argparse.ArgumentParser:
     _add_select(parsers)
     _add_audit(parsers)
     _add_diff(parsers)
+    _add_compare(parsers)
     _add_distil(parsers)
     _add_chat(parsers)
     _add_demo(parsers)
+    _add_import(parsers)
+    _add_export(parsers)
     _add_app(parsers)
     return parser
 
@@ -80,7 +84,7 @@ def _command(
     parsers: Any, run: Callable[[argparse.Namespace], int], summary: str
 ) -> argparse.ArgumentParser:
     """Add the command of a function of `emdpo.commands`, by its name."""
-    parser = parsers.add_parser(run.__name__, help=summary, description=summary)
+    parser = parsers.add_parser(run.__name__.rstrip("_"), help=summary, description=summary)
     parser.set_defaults(run=run)
     return parser
 
@@ -245,6 +249,19 @@ def _add_diff(parsers: Any) -> None:
     _add_evidence(parser)
 
 
+def _add_compare(parsers: Any) -> None:
+    summary = "Compare every method of the field on held-out rankings."
+    parser = _command(parsers, commands.compare, summary)
+    _add_input(parser)
+    parser.add_argument("--methods", type=_names, metavar="A,B", help="all that apply by default")
+    kinds = ["auto", "items", "text", "columns"]
+    parser.add_argument("--features", choices=kinds, default="auto")
+    parser.add_argument("--group", metavar="NAME", help="attribute that group_dpo protects")
+    parser.add_argument("--bootstrap", type=int, default=1000, help="resamples of users")
+    parser.add_argument("--seed", type=int, default=0)
+    _add_json(parser)
+
+
 def _add_distil(parsers: Any) -> None:
     from emdpo.adapters.distilled import DistilConfig
 
@@ -282,6 +299,40 @@ def _add_chat(parsers: Any) -> None:
 def _add_demo(parsers: Any) -> None:
     parser = _command(parsers, commands.demo, "Fit and audit the embedded, simulated demo data.")
     parser.add_argument("--out", required=True, metavar="RUN", help="run folder to write")
+    _add_json(parser)
+
+
+def _add_import(parsers: Any) -> None:
+    run = format_commands.import_
+    parser = _command(parsers, run, "Read a public data set or another tool's rankings.")
+    parser.add_argument(
+        "source",
+        metavar="FILE|HUB_ID",
+        help=".csv, .tsv, .jsonl, .parquet, .soc, .soi, .toc, .toi, or owner/name on the hub",
+    )
+    parser.add_argument("--out", required=True, metavar="FILE", help="canonical table to write")
+    parser.add_argument("--format", metavar="NAME", help="see docs/formats.md; told by the columns")
+    parser.add_argument("--users", metavar="FILE", help="second file about the people")
+    parser.add_argument("--user", metavar="COLUMN", help="who ranked, where the format has no one")
+    parser.add_argument("--config", metavar="NAME", help="configuration of a data set of the hub")
+    parser.add_argument("--split", default="train", metavar="NAME", help="its split")
+    parser.add_argument("--limit", type=int, metavar="N", help="read at most N rows")
+    _add_json(parser)
+
+
+def _add_export(parsers: Any) -> None:
+    run = format_commands.export
+    parser = _command(parsers, run, "Write a run or rankings for another tool.")
+    parser.add_argument("source", metavar="RUN|FILE", help="a finished run folder or rankings")
+    parser.add_argument(
+        "--format", required=True, metavar="NAME", help="canonical, trl, preflib, llm-comparator"
+    )
+    parser.add_argument("--out", required=True, metavar="FILE", help="file to write")
+    parser.add_argument("--types", type=_numbers, metavar="A,B", help="only these types")
+    parser.add_argument(
+        "--soft", action="store_true", help="trl: each pair for every type, weighted"
+    )
+    parser.add_argument("--prompt", metavar="ID", help="preflib: which prompt")
     _add_json(parser)
 
 

@@ -34,6 +34,7 @@ def check(options: argparse.Namespace) -> int:
     elif report.summary is not None or len(report.errors) > 1:
         say(report.to_text())
     if report.errors:
+        _refuse_foreign(options.file)
         say(f"error: {one_line(report.errors[0].error())}", sys.stderr)
         return BAD_INPUT
     return DONE
@@ -42,7 +43,22 @@ def check(options: argparse.Namespace) -> int:
 def _load(options: argparse.Namespace) -> Rankings:
     from emdpo.core.readers import load
 
-    return load(options.file, users=options.users)
+    try:
+        return load(options.file, users=options.users)
+    except EmdpoError:
+        _refuse_foreign(options.file)
+        raise
+
+
+def _refuse_foreign(file: str) -> None:
+    """Raise where a file that cannot be read is in a format that `emdpo import` knows."""
+    from emdpo.formats.recognition import foreign
+
+    known = foreign(Path(file))
+    if known is not None:
+        name, title = known
+        told = f"this is {title}: emdpo import {file} --format {name} --out rankings.jsonl"
+        raise EmdpoError(f"{Path(file).name}: {told}")
 
 
 def fit_config(options: argparse.Namespace) -> FitConfig:
@@ -121,6 +137,27 @@ def select(options: argparse.Namespace) -> int:
         print_json(selection.to_dict())
     else:
         say(selection_text(selection))
+    return DONE
+
+
+def compare(options: argparse.Namespace) -> int:
+    """Compare every method on held-out rankings."""
+    from emdpo.head_to_head.engine import compare
+    from emdpo.head_to_head.telling import comparison_text
+
+    found = compare(
+        _load(options),
+        options.methods,
+        features=options.features,
+        group=options.group,
+        n_bootstrap=options.bootstrap,
+        seed=options.seed,
+        progress=show_progress if sys.stderr.isatty() else None,
+    )
+    if options.json:
+        print_json(found.to_dict())
+    else:
+        say(comparison_text(found))
     return DONE
 
 

@@ -45,13 +45,13 @@ def write_json(path: Path, value: Mapping[str, Any]) -> None:
     write_bytes(path, (as_json(value) + "\n").encode("utf-8", "surrogatepass"))
 
 
-def write_csv(path: Path, table: pd.DataFrame) -> None:
+def write_csv(path: Path, table: pd.DataFrame, separator: str = ",") -> None:
     """Write a CSV at full float precision; blank = not known."""
     texts = table.select_dtypes(exclude="number")
     returns = any("\r" in str(cell) for name in texts for cell in texts[name])
     # Python's writer leaves a lone carriage return unquoted, and readers end the line there.
     quoting = csv.QUOTE_NONNUMERIC if returns else csv.QUOTE_MINIMAL
-    text = table.to_csv(index=False, lineterminator="\n", quoting=quoting)
+    text = table.to_csv(index=False, sep=separator, lineterminator="\n", quoting=quoting)
     write_bytes(path, text.encode("utf-8", "surrogatepass"))
 
 

@@ -162,6 +162,25 @@ class Jobs:
         if process and not listens and not self._logs.read(folder / PROGRESS).iterations:
             process.terminate()
 
+    def remove(self, job_id: str) -> bool:
+        """Delete a job with all its files, and return whether they are gone.
+
+        One that runs is ended first; another server's child is only asked to stop.
+        """
+        folder = folder_of(self.home, job_id)
+        with self._lock:
+            if job_id in self._queue:
+                self._queue.remove(job_id)
+            process = self._running.get(job_id)
+        if process is not None:
+            _end(process)
+            self._settle(job_id)
+        if is_alive(folder):
+            (folder / STOP).touch()
+            return False
+        shutil.rmtree(folder)
+        return True
+
     def status(self, job_id: str) -> JobStatus:
         """Return where a job stands; RunError where there is none."""
         folder = folder_of(self.home, job_id)
@@ -250,3 +269,13 @@ class Jobs:
             write_end(self.home / job_id, process.returncode, stopped=job_id in self._asked)
             self._asked.discard(job_id)
             self._start_waiting()
+
+
+def _end(process: subprocess.Popen[bytes]) -> None:
+    """End a child whose work is to go, gently if it listens."""
+    process.terminate()
+    try:
+        process.wait(_GRACE_SECONDS)
+    except subprocess.TimeoutExpired:
+        process.kill()
+        process.wait()

@@ -1,4 +1,4 @@
-"""The pages: a workbench with numbered tabs in the order of the work, and Learn beside it."""
+"""The pages: a workbench with numbered tabs in the order of the work; Learn; Collect."""
 
 from __future__ import annotations
 
@@ -15,9 +15,14 @@ os.environ.setdefault("GRADIO_ANALYTICS_ENABLED", "False")
 
 import gradio as gr
 from gradio.components import Navbar
+from starlette.routing import Mount
 
+from emdpo.collect.routes import MOUNTED_AT, collect_app
 from emdpo.ui import audit_tab, chat_tab, data_tab, fit_tab, types_tab
 from emdpo.ui.api import add_endpoints
+from emdpo.ui.collect import page as collect_page
+from emdpo.ui.collect.runs import forget_stale
+from emdpo.ui.collect.told import told
 from emdpo.ui.data_tab import load_demo
 from emdpo.ui.learn import page as learn_page
 from emdpo.ui.session import SHOW_RUN_IN_ADDRESS, Session, attach, new_session, remember
@@ -67,6 +72,9 @@ def build_app(place: Workplace) -> gr.Blocks:
     with app.route("Learn", "/learn"):
         Navbar(main_page_name="Workbench")
         learn_page.build(app)
+    with app.route("Collect", "/collect"):
+        Navbar(main_page_name="Workbench")
+        collect_page.build(app, place)
     return app.queue(default_concurrency_limit=4, max_size=32, api_open=False)
 
 
@@ -90,16 +98,21 @@ def _remember(app: gr.Blocks, place: Workplace, session: Session, strip: gr.HTML
     )
 
 
-def launch_settings() -> dict[str, Any]:
-    """Return the settings of every launch: what visitors may reach, and how the page looks."""
+def launch_settings(place: Workplace) -> dict[str, Any]:
+    """Return the settings of every launch: what visitors may reach, and how the page looks.
+
+    The page of people in rooms is served beside this one.
+    """
+    people = collect_app(place.rooms, partial(told, place), partial(forget_stale, place))
     return {
+        "app_kwargs": {"routes": [Mount(MOUNTED_AT, people)]},
         "max_file_size": "50mb",
         "allowed_paths": [],
         "ssr_mode": False,
         "run_history": False,
         "footer_links": ["api", "settings"],
         "theme": theme(),
-        "css_paths": [Path(__file__).with_name("style.css")],
+        "css_paths": [Path(__file__).with_name(name) for name in ("style.css", "collect.css")],
     }
 
 
@@ -117,4 +130,4 @@ def launch(host: str | None = None, port: int | None = None) -> None:
     atexit.register(place.close)
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
-    build_app(place).launch(server_name=host, server_port=port, **launch_settings())
+    build_app(place).launch(server_name=host, server_port=port, **launch_settings(place))

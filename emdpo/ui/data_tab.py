@@ -10,6 +10,7 @@ from typing import Any
 import gradio as gr
 
 from emdpo.core.tables.forms import ROLES
+from emdpo.formats.importers.preflib import ENDINGS as PREFLIB_ENDINGS
 from emdpo.ui.data_report import report_html
 from emdpo.ui.datasets import DataSet
 from emdpo.ui.faults import one_line
@@ -84,12 +85,21 @@ def _sources() -> tuple[gr.HTML, gr.Button, gr.Button, gr.File, gr.File]:
     status = gr.HTML(elem_id="data-status")
     gr.Markdown(
         "Or your own file: one row per answer shown, with `user_id`, `prompt`, `response`, `rank`; "
-        "or one row per ranking. CSV, TSV, JSONL or Parquet, up to 50 MB."
+        "or one row per ranking. CSV, TSV, JSONL or Parquet, up to 50 MB. Files of PRISM, CoVal, "
+        "Community Alignment, Argilla, TRL, PrefLib and others are known and read, too."
     )
     types = [".csv", ".tsv", ".jsonl", ".parquet"]
-    rankings = gr.File(label="Rankings file", file_types=types, height=150, elem_id="rankings-file")
+    rankings = gr.File(
+        label="Rankings file",
+        file_types=[*types, *PREFLIB_ENDINGS],
+        height=150,
+        elem_id="rankings-file",
+    )
     users = gr.File(label="Users file (optional)", file_types=types, height=150)
-    gr.Markdown("The users file has `user_id` and one column per group, such as age or country.")
+    gr.Markdown(
+        "The users file has `user_id` and one column per group, such as age or country; "
+        "or it is PRISM's survey or CoVal's annotators."
+    )
     with gr.Row():
         classroom = gr.Button("Load the classroom example", size="sm")
         gr.DownloadButton("Download it (CSV)", value=_classroom_copy(), size="sm")

@@ -6,15 +6,19 @@ import json
 import shutil
 import time
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emdpo import files
 from emdpo.core.checks import Report, check
-from emdpo.core.errors import DataError, RunError
+from emdpo.core.errors import DataError, EmdpoError, RunError
 from emdpo.core.readers import Layout, RawTable, detect_columns, read_rankings, read_table
 from emdpo.core.tables.forms import ROLES
+from emdpo.core.tables.problems import Problem
+from emdpo.formats.importing import import_rankings
+from emdpo.formats.recognition import foreign
+from emdpo.formats.registry import PREFLIB, by_name
 from emdpo.jobs import JobInput
 from emdpo.jobs.folder import is_id, new_id
 
@@ -89,23 +93,63 @@ def read_data(folder: Path) -> DataSet:
     """Read and check the files of a folder that `keep_files` made."""
     about = files.read_json(folder / "data.json")
     rankings, users = given_files(folder)
-    columns = about["columns"] or None
+    try:
+        given = _Given(rankings, users, about["name"], ())
+        if (known := foreign(rankings)) is not None:
+            given = _imported(given, known[0], folder)
+    except EmdpoError as error:
+        problem = Problem.of(error) if isinstance(error, DataError) else Problem(str(error))
+        refused = Report((problem,), (), None, None)
+        job_input = JobInput(rankings, users, about["name"])
+        return DataSet(about["name"], None, (), None, refused, None, job_input)
+    return _read(given, about["columns"] or None, folder)
+
+
+@dataclass(frozen=True)
+class _Given:
+    """What is read: the visitor's files, or what was made of them."""
+
+    rankings: Path
+    users: Path | None
+    name: str
+    """For people."""
+    notes: tuple[Problem, ...]
+    """What was said when they were made."""
+
+
+def _read(given: _Given, columns: Mapping[str, str | None] | None, folder: Path) -> DataSet:
+    rankings, users = given.rankings, given.users
     raw, layout = _table(rankings, columns)
     reading = read_rankings(rankings, users=users, columns=columns)
     if reading.rankings is None:
         report = Report(reading.errors, reading.warnings, None, None)
     else:
         report = check(reading.rankings)
+        report = replace(report, warnings=(*given.notes, *report.warnings))
         if columns and raw is not None and layout is not None:
-            rankings = _write_renamed(raw, layout, folder)
+            rankings = _write_renamed(raw, layout, folder, rankings.suffix.lower())
     return DataSet(
-        name=about["name"],
+        name=given.name,
         layout=layout,
         column_names=() if raw is None else tuple(raw.frame.columns),
         preview=None if raw is None else raw.frame.head(PREVIEW_ROWS),
         report=report,
         rankings=reading.rankings,
-        job_input=JobInput(rankings, users, about["name"]),
+        job_input=JobInput(rankings, users, given.name),
+    )
+
+
+def _imported(given: _Given, name: str, folder: Path) -> _Given:
+    """Return the canonical file made of a foreign one, and what has to be known of it."""
+    takes_users = name not in PREFLIB and by_name(name).users is not None
+    found = import_rankings(given.rankings, format=name, users=given.users if takes_users else None)
+    read_as = f", read as {found.title}"
+    told = [f"left out: {n:,} {reason}" for reason, n in found.left_out.items()]
+    return _Given(
+        found.save(folder / "imported.jsonl"),
+        None if takes_users else given.users,
+        given.name.removesuffix(read_as) + read_as,  # corrected data bring it along
+        tuple(Problem(text, given.rankings.name) for text in (*told, *found.notes)),
     )
 
 
@@ -122,13 +166,12 @@ def _table(
         return raw, None
 
 
-def _write_renamed(raw: RawTable, layout: Layout, folder: Path) -> Path:
+def _write_renamed(raw: RawTable, layout: Layout, folder: Path, suffix: str) -> Path:
     """Write the table with its columns named by role, so that a fit needs no corrections."""
     used = set(layout.roles.values())
     unused = [name for name in raw.frame.columns if name in ROLES and name not in used]
     roles = {column: role for role, column in layout.roles.items()}
     frame = raw.frame.drop(columns=unused).rename(columns=roles)
-    suffix = given_files(folder)[0].suffix.lower()
     path = folder / f"renamed{'.csv' if suffix == '.tsv' else suffix}"
     match path.suffix:
         case ".csv":

@@ -58,8 +58,8 @@ def new_session() -> Session:
         run_id=gr.State(""),
         choice_id=gr.State(""),
         estimate_id=gr.State(""),
-        mine=_kept_by_the_browser("emdpo"),
-        talk=_kept_by_the_browser("emdpo-chat"),
+        mine=kept_by_the_browser("emdpo"),
+        talk=kept_by_the_browser("emdpo-chat"),
         seen=gr.State(None),
         milestone=gr.State(""),
         chosen=gr.State(""),
@@ -67,7 +67,7 @@ def new_session() -> Session:
     )
 
 
-def _kept_by_the_browser(name: str) -> gr.BrowserState:
+def kept_by_the_browser(name: str) -> gr.BrowserState:
     """Return what outlives a reload; in a tab it would be read only once that is opened."""
     # The key only keeps the ids out of plain sight; it must survive a restart of the server.
     return gr.BrowserState({}, storage_key=name, secret="emdpo-browser-state")  # noqa: S106

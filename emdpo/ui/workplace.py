@@ -10,6 +10,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -28,6 +29,7 @@ from emdpo.ui.talks import Talks
 if TYPE_CHECKING:
     from emdpo.adapters.estimated import Estimate
     from emdpo.chatting import Cast
+    from emdpo.collect.database import Database
     from emdpo.core.audit import Audit
     from emdpo.core.selection import Selection
     from emdpo.fitting import Fit
@@ -76,6 +78,18 @@ class Workplace:
         self.models, self.talks = Models(), Talks()
         self._data, self._results = Recent(6), Recent(48)
         self._made_here = tempfile.TemporaryDirectory(prefix="emdpo-downloads-")
+
+    @cached_property
+    def rooms(self) -> Database:
+        """Where rooms and their answers are kept; opened when first asked for."""
+        from emdpo.collect.database import Database
+
+        return Database.at(self.home)
+
+    def remove_run(self, run_id: str) -> bool:
+        """Delete a run with all its files, also those for downloads; whether they are gone."""
+        shutil.rmtree(self.downloads(run_id), ignore_errors=True)
+        return self.jobs.remove(run_id)
 
     def add_data(
         self,
@@ -264,8 +278,16 @@ class Workplace:
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
+    def room_downloads(self) -> Path:
+        """Return a folder of our own for the tables that owners of rooms download, by room."""
+        folder = Path(self._made_here.name) / "rooms"
+        folder.mkdir(exist_ok=True)
+        return folder
+
     def close(self) -> None:
         """End the jobs and remove what was made for downloads."""
         self.models.close()
         self.jobs.close()
+        if "rooms" in vars(self):
+            self.rooms.close()
         self._made_here.cleanup()

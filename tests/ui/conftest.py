@@ -42,3 +42,38 @@ def demo_run(place, wait_for):
     data_id, run_id, _ = fit_demo(place)
     assert wait_for(place, run_id).state is JobState.DONE
     return data_id, run_id
+
+
+@pytest.fixture(scope="package")
+def collect_page(place):
+    """Return the events and components of the Collect page: rooms, types, page, types' part."""
+    import gradio as gr
+
+    from emdpo.ui.collect.page import layout
+    from emdpo.ui.collect.room_events import RoomEvents
+    from emdpo.ui.collect.types_part import TypesEvents
+    from emdpo.ui.session import kept_by_the_browser
+
+    with gr.Blocks():
+        page, part = layout(kept_by_the_browser("emdpo"))
+    rooms = RoomEvents(place, page)
+    return rooms, TypesEvents(place, rooms, part), page, part
+
+
+@pytest.fixture(scope="package")
+def class_room(place, collect_page, wait_for):
+    """Return key, room and run of a room of twelve people whose types were found."""
+    from class_room import answer, class_plan
+
+    from emdpo.collect.rooms import newest_fit, open_room, room_by_key
+
+    _, events, _, part = collect_page
+    key = open_room(place.rooms, class_plan())
+    room = room_by_key(place.rooms, key)
+    answer(place, room, [f"person-{n}" for n in range(12)])
+    shown = events.start(key, False, 1, {}, 2, "auto", "loglinear", 0)
+    run_id = newest_fit(place.rooms, room)
+    assert shown[part.mine]["run"] == run_id and shown[part.mine]["runs"][0] == run_id
+    assert not shown[part.start].interactive and shown[part.stop].interactive
+    assert wait_for(place, run_id).state is JobState.DONE
+    return key, room, run_id

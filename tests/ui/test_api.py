@@ -31,7 +31,7 @@ def address(place):
 
     app = build_app(place)
     _, address, _ = app.launch(
-        server_name="127.0.0.1", prevent_thread_lock=True, quiet=True, **launch_settings()
+        server_name="127.0.0.1", prevent_thread_lock=True, quiet=True, **launch_settings(place)
     )
     yield address
     app.close()

@@ -467,7 +467,7 @@ def client(place):
 
     app = build_app(place)
     _, address, _ = app.launch(
-        server_name="127.0.0.1", prevent_thread_lock=True, quiet=True, **launch_settings()
+        server_name="127.0.0.1", prevent_thread_lock=True, quiet=True, **launch_settings(place)
     )
     yield gradio_client.Client(address, verbose=False)
     app.close()

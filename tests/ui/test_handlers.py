@@ -304,7 +304,7 @@ def test_recent_forgets_the_longest_unused():
 
 def test_the_page_is_launched_with_the_promised_limits(place):
     app = build_app(place)
-    settings = launch_settings()
+    settings = launch_settings(place)
     assert app.delete_cache == (3600, 21600) and not app.analytics_enabled
     assert app._queue.max_size == 32 and not app.api_open
     assert app.default_concurrency_limit == 4 if hasattr(app, "default_concurrency_limit") else True

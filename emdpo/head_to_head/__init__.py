@@ -1,0 +1,1 @@
+"""Head to head: every method on the same rankings, told by rankings that none was fitted to."""

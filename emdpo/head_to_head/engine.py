@@ -1,0 +1,387 @@
+"""Fit every method with the same budget, and judge all on the same held-out rankings."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+from sklearn.metrics import adjusted_rand_score
+
+from emdpo.core.errors import EmdpoError
+from emdpo.core.features import build_features
+from emdpo.core.groups import Grouping, groupings
+from emdpo.core.plackett_luce import log_likelihoods
+from emdpo.core.prediction import ACCURACY, LOG_LOSS, ROUNDING_DIGITS, TAU
+from emdpo.core.ranking_measures import has_order, kendall_tau_b, top_choice_credit
+from emdpo.core.regret import Floats, log_normalise, log_reference, regret_table
+from emdpo.core.user_means import totals_by_user, user_means
+from emdpo.core.workers import results, usable_cores
+from emdpo.head_to_head.comparison import (
+    LOWER_IS_BETTER,
+    NEW,
+    SEEN,
+    Comparison,
+    Measured,
+    MethodFacts,
+)
+from emdpo.head_to_head.splits import Split, make_split
+from emdpo.methods.base import Fitted, Problem
+from emdpo.methods.registry import METHODS, methods_named
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
+
+    from emdpo.core.features import FeatureSet
+    from emdpo.core.rankings import Rankings
+    from emdpo.head_to_head.simulations import Simulated
+    from emdpo.methods.base import Method
+
+KNOWN = (0, 1, 2, 4, 8)
+"""Rankings of a new user that are known, one after another."""
+
+FEWEST_NEW_USERS = 5
+
+
+@dataclass(frozen=True)
+class ComparisonConfig:
+    """How methods are compared."""
+
+    features: str = "auto"
+    """As of `emdpo.fit`."""
+    group: str | None = None
+    """Attribute that group_dpo protects; by default the first with two values or more."""
+    new_share: float = 0.25
+    """Share of users that no method is fitted to."""
+    min_group: int = 10
+    """Fewest new users of a group that is shown."""
+    beta: float = 0.1
+    """DPO inverse temperature, for the policies that serve everybody."""
+    n_bootstrap: int = 1000
+    confidence: float = 0.95
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        """Raise EmdpoError for a setting out of range."""
+        if not 0.0 < self.new_share < 1.0:
+            raise EmdpoError(f"new_share must be between 0 and 1, got {self.new_share}")
+        if self.n_bootstrap < 1:
+            raise EmdpoError(f"n_bootstrap must be at least 1, got {self.n_bootstrap}")
+        if self.min_group < 1:
+            raise EmdpoError(f"min_group must be at least 1, got {self.min_group}")
+
+
+def compare(
+    rankings: Rankings,
+    methods: Sequence[str] | None = None,
+    *,
+    planted: Simulated | None = None,
+    progress: Callable[[int, int], None] | None = None,
+    **settings: Any,
+) -> Comparison:
+    """Return how well every method predicts rankings that none was fitted to.
+
+    Parameters
+    ----------
+    rankings : Rankings
+        Held-out ones (column split) are left out.
+    methods : sequence of str, optional
+        Names of `emdpo.methods.registry.METHODS`; by default all that apply.
+    planted : Simulated, optional
+        The truth behind `rankings`, for simulations.
+    progress : callable, optional
+        Called with methods done and methods in all.
+    **settings
+        Fields of `ComparisonConfig`.
+
+    Raises
+    ------
+    EmdpoError
+        Unknown method or setting out of range; too few users; a method named that does not apply.
+
+    Notes
+    -----
+    Users are split into seen and new; each method tries as many settings, chosen by the log-loss of
+    validation rankings alone. New users' rankings are predicted with 0, 1, 2, 4 and 8 others known.
+    Intervals draw users again, paired between methods; they hold the split and the fits fixed.
+
+    Examples
+    --------
+    >>> import emdpo
+    >>> panel = emdpo.load("assets/demo/classroom.csv")
+    >>> found = emdpo.compare(panel, ["reference", "dpo"], n_bootstrap=100)
+    >>> found.methods, found.n_new_users
+    (['reference', 'dpo'], 6)
+    """
+    config = ComparisonConfig(**settings)
+    trial = _Trial.of(rankings, config, planted)
+    chosen = methods_named(list(METHODS) if methods is None else methods)
+    outcomes: dict[int, _Outcome] = {}
+    n_workers = min(usable_cores(), len(chosen))
+    for place, outcome in results(trial, chosen, n_workers):
+        outcomes[place] = outcome
+        if progress is not None:
+            progress(len(outcomes), len(chosen))
+    left_out = {
+        chosen[place].name: each.objection
+        for place, each in sorted(outcomes.items())
+        if each.objection
+    }
+    if methods is not None and left_out:
+        raise EmdpoError(next(iter(left_out.values())))
+    done = [each for _, each in sorted(outcomes.items()) if each.fitted is not None]
+    return trial.judge(done, left_out)
+
+
+@dataclass(frozen=True, eq=False)
+class _Outcome:
+    """One method, fitted with the setting that validation chose; or why it was not."""
+
+    objection: str = ""
+    fitted: Fitted | None = None
+    method: Method | None = None
+    n_settings: int = 0
+    validation_loss: float = np.inf
+    seconds: float = 0.0
+    seconds_in_all: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
+class _Trial:
+    """The rankings, cut, and what judging needs; called with a method it fits it."""
+
+    panel: Rankings
+    split: Split
+    features: FeatureSet
+    config: ComparisonConfig
+    group: Grouping | None
+    planted: Simulated | None
+
+    @classmethod
+    def of(cls, rankings: Rankings, config: ComparisonConfig, planted: Simulated | None) -> _Trial:
+        panel = rankings.fitted()
+        panel = panel.select(has_order(panel) & (panel.weight > 0))
+        split = make_split(panel, config.new_share, np.random.default_rng([config.seed, 0]))
+        n_new = len(np.unique(panel.user[split.new_test]))
+        if n_new < FEWEST_NEW_USERS or not split.train.any() or not split.validation.any():
+            raise EmdpoError(
+                f"too few users to compare methods: {n_new} new ones with a ranking that has an "
+                f"order, at least {FEWEST_NEW_USERS} are needed"
+            )
+        features = build_features(panel.select(split.train, drop_users=True), config.features)
+        return cls(panel, split, features, config, _group(panel, config), planted)
+
+    def __call__(self, kind: type[Method]) -> _Outcome:
+        problem, began, best = self._problem(), time.perf_counter(), _Outcome()
+        train, validation = (
+            self.panel.select(part) for part in (self.split.train, self.split.validation)
+        )
+        settings = kind.grid()
+        for method in settings:
+            start = time.perf_counter()
+            try:
+                fitted = method.fit(problem)
+            except EmdpoError as objection:
+                return _Outcome(objection=str(objection))
+            seconds = time.perf_counter() - start
+            loss = -float(np.average(fitted.predict(train, validation).log_lik))
+            if loss < best.validation_loss or best.fitted is None:
+                best = _Outcome("", fitted, method, len(settings), loss, seconds)
+        return _Outcome(
+            **{**vars(best), "seconds_in_all": time.perf_counter() - began},
+        )
+
+    def _problem(self) -> Problem:
+        train = self.panel.select(self.split.train, drop_users=True)
+        groups = None
+        if self.group is not None:
+            codes = np.where(self.group.known[self.group.codes], self.group.codes, -1)
+            groups = codes[np.unique(self.panel.user[self.split.train])]
+        known = {"beta": self.config.beta, "seed": self.config.seed}
+        if self.planted is None:
+            return Problem(train, self.features, groups, **known)
+        truth = {"truth": self.planted.scores, "truth_shares": self.planted.shares}
+        return Problem(train, self.features, groups, **truth, **known)
+
+    def judge(self, outcomes: Sequence[_Outcome], left_out: Mapping[str, str]) -> Comparison:
+        names = [_name(each) for each in outcomes]
+        baseline = "dpo" if "dpo" in names else names[0]
+        measures: list[Measured] = []
+        for users, n_known, known, test in self._parts():
+            found = _measured(outcomes, known, test)
+            measures += self._rows(names, baseline, users, n_known, test, found)
+        split = self.split
+        counts = {
+            "train": split.train,
+            "validation": split.validation,
+            "test": split.test,
+            "known": split.known(max(KNOWN)),
+            "new_test": split.new_test,
+        }
+        return Comparison(
+            measures=tuple(measures),
+            facts=tuple(self._facts(each) for each in outcomes),
+            left_out=dict(left_out),
+            baseline=baseline,
+            features=self.features.kind,
+            n_users=len(np.unique(self.panel.user)),
+            n_new_users=len(np.unique(self.panel.user[split.new_test])),
+            n_rankings={name: int(part.sum()) for name, part in counts.items()},
+            seed=self.config.seed,
+            n_bootstrap=self.config.n_bootstrap,
+            confidence=self.config.confidence,
+        )
+
+    def _parts(self) -> list[tuple[str, int | None, Rankings, Rankings]]:
+        """Return users, number known, known rankings and test rankings of every part."""
+        split, select = self.split, self.panel.select
+        parts: list[tuple[str, int | None, Rankings, Rankings]] = []
+        if split.test.any():
+            parts.append((SEEN, None, select(split.train), select(split.test)))
+        most = int(split.place[split.pool].max(initial=-1)) + 1
+        steps = [n for n in KNOWN if n <= most]
+        return parts + [(NEW, n, select(split.known(n)), select(split.new_test)) for n in steps]
+
+    def _rows(
+        self,
+        names: Sequence[str],
+        baseline: str,
+        users: str,
+        n_known: int | None,
+        test: Rankings,
+        found: Mapping[str, Floats],
+    ) -> list[Measured]:
+        """Return the means of all measures (J, R) of one part, with intervals."""
+        present, user = np.unique(test.user, return_inverse=True)
+        counts = np.bincount(user).astype(np.float64)
+        rows = []
+        for measure, values in found.items():
+            totals = totals_by_user(user, values, len(present))  # (U, J)
+            sign = 1.0 if measure in LOWER_IS_BETTER else -1.0
+            best = int((sign * totals.sum(axis=0)).argmin())
+
+            def means(against: int, totals: Floats = totals) -> Any:
+                return user_means(
+                    totals,
+                    counts,
+                    against,
+                    n_bootstrap=self.config.n_bootstrap,
+                    confidence=self.config.confidence,
+                    rng=np.random.default_rng([self.config.seed, 1]),
+                )
+
+            told, from_best = means(names.index(baseline)), means(best)
+            low, high = np.moveaxis(from_best.above_interval, -1, 0)
+            rows += [
+                Measured(
+                    users=users,
+                    known=n_known,
+                    measure=measure,
+                    method=name,
+                    mean=float(told.mean[j]),
+                    interval=_pair(told.interval[j]),
+                    above=float(told.above[j]),
+                    above_interval=_pair(told.above_interval[j]),
+                    is_among_best=bool(low[j] <= 0.0 <= high[j]),
+                    n_users=len(present),
+                    n_rankings=test.n_rankings,
+                )
+                for j, name in enumerate(names)
+            ]
+        return rows
+
+    def _facts(self, outcome: _Outcome) -> MethodFacts:
+        fitted, method = outcome.fitted, outcome.method
+        assert fitted is not None and method is not None  # noqa: S101 - those with one are judged
+        known = self.panel.select(self.split.known(max(KNOWN)))
+        test = self.panel.select(self.split.new_test)
+        untuned = log_likelihoods(test.stages, np.zeros((1, test.n_rows)))[0]
+        gain = fitted.predict(known, test).log_lik - untuned
+        worst, mean = self._regrets(fitted)
+        return MethodFacts(
+            method=method.name,
+            setting=asdict(method),  # type: ignore[call-overload]
+            n_settings=outcome.n_settings,
+            validation_loss=outcome.validation_loss,
+            seconds=outcome.seconds,
+            seconds_in_all=outcome.seconds_in_all,
+            n_parameters=fitted.n_parameters,
+            worst_group=self._worst_group(test, gain),
+            worst_type=self._worst_type(test, gain),
+            regret_worst=worst,
+            regret_mean=mean,
+            ari=self._ari(fitted),
+        )
+
+    def _worst_group(self, test: Rankings, gain: Floats) -> tuple[str, float, int] | None:
+        """Return the group of new users that gains least, its gain and its users."""
+        present = np.unique(test.user)
+        users = self.panel.users.iloc[present]
+        found = []
+        for grouping in groupings(users, self.config.min_group, crossed=False):
+            of_ranking = grouping.codes[np.searchsorted(present, test.user)]
+            for code in np.flatnonzero(grouping.known & ~grouping.hidden):
+                name = f"{grouping.attribute}: {grouping.labels[code]}"
+                found.append((name, float(gain[of_ranking == code].mean()), int(grouping.n[code])))
+        return min(found, key=lambda each: each[1], default=None)
+
+    def _worst_type(self, test: Rankings, gain: Floats) -> float | None:
+        if self.planted is None:
+            return None
+        kind = self.planted.label[test.user]
+        return min(float(gain[kind == k].mean()) for k in np.unique(kind))
+
+    def _regrets(self, fitted: Fitted) -> tuple[float | None, float | None]:
+        """Return the worst and mean regret share of the planted types under the one policy."""
+        if self.planted is None:
+            return None, None
+        prompt = np.unique(self.panel.candidate_prompt, return_inverse=True)[1]
+        scores, beta = fitted.policy_scores(), self.config.beta
+        policy = np.exp(log_normalise(log_reference(prompt) + scores / beta, prompt))
+        share = regret_table(self.planted.scores, policy[None], prompt, beta).share[:, 0]
+        return float(share.max()), float(share @ self.planted.shares)
+
+    def _ari(self, fitted: Fitted) -> float | None:
+        train = self.panel.select(self.split.train)
+        label = fitted.labels(train)
+        if self.planted is None or label is None:
+            return None
+        seen = np.unique(train.user)
+        return float(adjusted_rand_score(self.planted.label[seen], label[seen]))
+
+
+def _group(panel: Rankings, config: ComparisonConfig) -> Grouping | None:
+    """Return the users by the attribute to protect."""
+    names = [config.group] if config.group else panel.attributes
+    if config.group and config.group not in panel.attributes:
+        known = ", ".join(panel.attributes) or "none"
+        raise EmdpoError(f"no attribute {config.group!r:.60} in the file; it has {known}")
+    for name in names:
+        grouping = groupings(panel.users.loc[:, [name]], 1, crossed=False)[0]
+        if grouping.known.sum() > 1:
+            return grouping
+    return None
+
+
+def _measured(
+    outcomes: Sequence[_Outcome], known: Rankings, test: Rankings
+) -> dict[str, NDArray[np.float64]]:
+    """Return every measure (J, R) of test rankings."""
+    told = [each.fitted.predict(known, test) for each in outcomes if each.fitted is not None]
+    scores = np.round(np.stack([each.scores for each in told]), ROUNDING_DIGITS)
+    return {
+        LOG_LOSS: -np.stack([each.log_lik for each in told]),
+        ACCURACY: top_choice_credit(scores, test),
+        TAU: kendall_tau_b(scores, test),
+    }
+
+
+def _name(outcome: _Outcome) -> str:
+    return "" if outcome.method is None else outcome.method.name
+
+
+def _pair(ends: Floats) -> tuple[float, float]:
+    low, high = ends.tolist()
+    return low, high
