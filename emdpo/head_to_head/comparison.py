@@ -35,7 +35,8 @@ class Measured:
     above_interval: tuple[float, float]
     """Of the paired difference, over the same draws of users."""
     is_among_best: bool
-    """Whether the interval of the paired difference from the best method covers zero."""
+    """Whether it is better than the best method that knows no truth, or the interval of the paired
+    difference from that one covers zero."""
     n_users: int
     n_rankings: int
 
@@ -65,6 +66,8 @@ class MethodFacts:
     """Largest regret share of a planted type under the method's one policy for everybody."""
     regret_mean: float | None
     """Mean by the types' shares."""
+    regret_nats: float | None
+    """Largest plain regret of a planted type under the same policy, nats, raw."""
     ari: float | None
     """Adjusted Rand index of the types told to seen users with those planted; None where the
     method has no types."""

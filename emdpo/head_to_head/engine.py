@@ -29,6 +29,7 @@ from emdpo.head_to_head.comparison import (
 )
 from emdpo.head_to_head.splits import Split, make_split
 from emdpo.methods.base import Fitted, Problem
+from emdpo.methods.known_types import KnownTypes
 from emdpo.methods.registry import METHODS, methods_named
 
 if TYPE_CHECKING:
@@ -260,7 +261,7 @@ class _Trial:
         for measure, values in found.items():
             totals = totals_by_user(user, values, len(present))  # (U, J)
             sign = 1.0 if measure in LOWER_IS_BETTER else -1.0
-            best = int((sign * totals.sum(axis=0)).argmin())
+            best = _best(names, sign * totals.sum(axis=0))
 
             def means(against: int, totals: Floats = totals) -> Any:
                 return user_means(
@@ -284,7 +285,7 @@ class _Trial:
                     interval=_pair(told.interval[j]),
                     above=float(told.above[j]),
                     above_interval=_pair(told.above_interval[j]),
-                    is_among_best=bool(low[j] <= 0.0 <= high[j]),
+                    is_among_best=bool((low if sign > 0 else -high)[j] <= 0.0),
                     n_users=len(present),
                     n_rankings=test.n_rankings,
                 )
@@ -299,7 +300,7 @@ class _Trial:
         test = self.panel.select(self.split.new_test)
         untuned = log_likelihoods(test.stages, np.zeros((1, test.n_rows)))[0]
         gain = fitted.predict(known, test).log_lik - untuned
-        worst, mean = self._regrets(fitted)
+        worst, mean, nats = self._regrets(fitted)
         return MethodFacts(
             method=method.name,
             setting=asdict(method),  # type: ignore[call-overload]
@@ -312,6 +313,7 @@ class _Trial:
             worst_type=self._worst_type(test, gain),
             regret_worst=worst,
             regret_mean=mean,
+            regret_nats=nats,
             ari=self._ari(fitted),
         )
 
@@ -333,15 +335,16 @@ class _Trial:
         kind = self.planted.label[test.user]
         return min(float(gain[kind == k].mean()) for k in np.unique(kind))
 
-    def _regrets(self, fitted: Fitted) -> tuple[float | None, float | None]:
-        """Return the worst and mean regret share of the planted types under the one policy."""
+    def _regrets(self, fitted: Fitted) -> tuple[float | None, float | None, float | None]:
+        """Return worst and mean regret share and worst plain regret under the one policy."""
         if self.planted is None:
-            return None, None
+            return None, None, None
         prompt = np.unique(self.panel.candidate_prompt, return_inverse=True)[1]
         scores, beta = fitted.policy_scores(), self.config.beta
         policy = np.exp(log_normalise(log_reference(prompt) + scores / beta, prompt))
-        share = regret_table(self.planted.scores, policy[None], prompt, beta).share[:, 0]
-        return float(share.max()), float(share @ self.planted.shares)
+        table = regret_table(self.planted.scores, policy[None], prompt, beta)
+        share = table.share[:, 0]
+        return float(share.max()), float(share @ self.planted.shares), float(table.plain.max())
 
     def _ari(self, fitted: Fitted) -> float | None:
         train = self.panel.select(self.split.train)
@@ -350,6 +353,12 @@ class _Trial:
             return None
         seen = np.unique(train.user)
         return float(adjusted_rand_score(self.planted.label[seen], label[seen]))
+
+
+def _best(names: Sequence[str], losses: Floats) -> int:
+    """Return the position of the best method, the oracle aside where there are others."""
+    fair = np.array([name != KnownTypes.name for name in names])
+    return int(np.where(fair | ~fair.any(), losses, np.inf).argmin())
 
 
 def _group(panel: Rankings, config: ComparisonConfig) -> Grouping | None:

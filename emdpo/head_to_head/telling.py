@@ -66,6 +66,7 @@ def fact_table(found: Comparison) -> pd.DataFrame:
         if each.regret_worst is not None and each.regret_mean is not None:
             row["regret share, worst type"] = f"{each.regret_worst:.0%}"
             row["mean"] = f"{each.regret_mean:.0%}"
+            row["worst, nats"] = "-" if each.regret_nats is None else f"{each.regret_nats:.2f}"
             row["ARI"] = "-" if each.ari is None else f"{each.ari:.2f}"
         rows.append(row)
     return pd.DataFrame(rows).fillna("-")

@@ -38,8 +38,8 @@ class LoRe:
 
     @classmethod
     def grid(cls) -> Sequence[LoRe]:
-        """Return 2, 3, 4 basis rewards with two priors."""
-        return [cls(k, l2) for k, l2 in product((2, 3, 4), (1.0, 10.0))]
+        """Return 2, 3 basis rewards with three priors."""
+        return [cls(k, l2) for k, l2 in product((2, 3), (1.0, 10.0, 100.0))]
 
     def fit(self, problem: Problem) -> UserWeights:
         """Return the best of several random starts."""

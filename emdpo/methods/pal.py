@@ -40,8 +40,8 @@ class PAL:
 
     @classmethod
     def grid(cls) -> Sequence[PAL]:
-        """Return 2, 3, 4 prototypes with two priors."""
-        return [cls(k, l2) for k, l2 in product((2, 3, 4), (0.3, 3.0))]
+        """Return 2, 3 prototypes with three priors."""
+        return [cls(k, l2) for k, l2 in product((2, 3), (1.0, 10.0, 100.0))]
 
     def fit(self, problem: Problem) -> UserWeights:
         """Return the best of several random starts."""

@@ -8,6 +8,8 @@ from emdpo.ui.fit_events import status_or_none
 from emdpo.ui.markup import pill, shortened, text
 from emdpo.ui.workplace import Workplace
 
+LONGEST_PATH = 40
+
 
 def strip_html(place: Workplace, data_id: str, run_id: str) -> str:
     """Return device, base model, current data and current run."""
@@ -19,12 +21,17 @@ def strip_html(place: Workplace, data_id: str, run_id: str) -> str:
         shown = f"{types} types of {shortened(run.name, 40)} {pill(run.state)}"
     items = {
         "Device": text(device_text()),
-        "Base model": "none needed (log-linear)" if model is None else shortened(str(model), 40),
+        "Base model": "none needed (log-linear)" if model is None else _end_of(str(model)),
         "Data": shortened(_data_name(place, data_id), 60),
         "Run": shown,
     }
     cells = (f"<div><span>{name}</span>{value}</div>" for name, value in items.items())
     return f'<div class="strip">{"".join(cells)}</div>'
+
+
+def _end_of(path: str) -> str:
+    """Return a folder or id whose end is kept: there it differs from others."""
+    return text(path if len(path) <= LONGEST_PATH else f"…{path[-LONGEST_PATH:]}")
 
 
 def _data_name(place: Workplace, data_id: str) -> str:

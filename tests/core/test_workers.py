@@ -57,7 +57,8 @@ def test_the_environment_is_left_as_it_was(monkeypatch):
 
 
 BUSY = """
-import os, time
+import os, signal, time
+signal.signal(signal.SIGINT, signal.default_int_handler)  # a background shell has it ignored
 from emdpo.core.workers import results
 def wait(position):
     os.write(1, b".")
