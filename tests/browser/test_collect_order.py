@@ -38,7 +38,7 @@ BOTH = tuple(product([False, True], repeat=2))
 
 
 def grouped(flat, ties):
-    """Return a list of groups in which each place but the first is tied with the one above or not."""
+    """Return groups in which each place but the first is tied with the one above or not."""
     groups = [[flat[0]]]
     for each, tied in zip(flat[1:], ties, strict=True):
         if tied:
