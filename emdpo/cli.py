@@ -257,6 +257,9 @@ def _add_compare(parsers: Any) -> None:
     kinds = ["auto", "items", "text", "columns"]
     parser.add_argument("--features", choices=kinds, default="auto")
     parser.add_argument("--group", metavar="NAME", help="attribute that group_dpo protects")
+    parser.add_argument(
+        "--cut", type=int, metavar="N", help="cut long rankings into disjoint ones of N answers"
+    )
     parser.add_argument("--bootstrap", type=int, default=1000, help="resamples of users")
     parser.add_argument("--seed", type=int, default=0)
     _add_json(parser)

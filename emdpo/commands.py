@@ -150,6 +150,7 @@ def compare(options: argparse.Namespace) -> int:
         options.methods,
         features=options.features,
         group=options.group,
+        cut=options.cut,
         n_bootstrap=options.bootstrap,
         seed=options.seed,
         progress=show_progress if sys.stderr.isatty() else None,

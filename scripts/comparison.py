@@ -1,29 +1,35 @@
-"""Every method on simulations and real rankings: makes docs/comparison.md.
+"""Every method on simulations and real rankings: makes the tables of docs/comparison.md.
 
-`python scripts/comparison.py DATA OUT.md` takes a folder of files NAME.parquet with
-NAME_users.parquet; without it only simulations are run.
+`python scripts/comparison.py DATA --out OUT.md` takes a folder of files NAME.parquet with
+NAME_users.parquet; without it only simulations are run. What is done is kept beside OUT.md, so that
+a run that was ended goes on.
 """
 
 from __future__ import annotations
 
 import argparse
-from collections.abc import Iterator
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import NamedTuple
 
+import numpy as np
 import pandas as pd
+from answers_and_types import answers_and_types
+from joblib import Memory
 
 import emdpo
-from emdpo.head_to_head.comparison import Comparison
+from emdpo.head_to_head.comparison import NEW, SEEN, Comparison
+from emdpo.head_to_head.replications import mean_facts, replicated
 from emdpo.head_to_head.simulations import Simulation, simulate
 from emdpo.head_to_head.telling import (
     AMONG_BEST,
     assumptions,
     fact_table,
     markdown,
-    part_name,
     wide_table,
 )
+from emdpo.methods.known_types import KnownTypes
 
 BASE = Simulation()
 SIMULATIONS = {
@@ -33,6 +39,7 @@ SIMULATIONS = {
     "pairs": replace(BASE, length=2),
     "triples": replace(BASE, length=3),
     "lists of 8": replace(BASE, length=8),
+    "one ranking a user": replace(BASE, answers=1),
     "two rankings a user": replace(BASE, answers=2),
     "16 rankings a user": replace(BASE, answers=16),
     "many ties": replace(BASE, ties=True),
@@ -40,28 +47,104 @@ SIMULATIONS = {
     "tastes between three types": replace(BASE, tastes="between"),
     "one taste of random strength": replace(BASE, n_types=1, tastes="strengths"),
 }
-
-REAL = ("issp2000", "gss_music", "german_parties", "carconf", "cems", "chatbot_personalization")
-"""Files small enough for one core."""
+SEEDS = range(5)
 
 
-def simulated() -> Iterator[tuple[str, Comparison]]:
-    """Yield every simulation's comparison."""
-    for name, simulation in SIMULATIONS.items():
-        drawn = simulate(simulation)
-        yield name, emdpo.compare(drawn.panel, planted=drawn)
+class RealData(NamedTuple):
+    """A file of real rankings, and how it is made ready."""
+
+    cut: int | None
+    """Answers of the pieces that long lists are cut into."""
+    n_users: int | None = None
+    """Users drawn at random; None = all."""
 
 
-def real(folder: Path) -> Iterator[tuple[str, Comparison]]:
-    """Yield the comparison of every file."""
-    for name in REAL:
-        users = folder / f"{name}_users.parquet"
-        panel = emdpo.load(folder / f"{name}.parquet", users=users if users.exists() else None)
-        yield name, emdpo.compare(panel)
+REAL = {
+    "issp2000": RealData(3),
+    "gss_music": RealData(3),
+    "german_parties": RealData(3),
+    "carconf": RealData(3),
+    "cems": RealData(3),
+    "chatbot_personalization": RealData(2),
+    "ccai": RealData(5, 500),
+    "polis": RealData(5, 500),
+    "jester5k": RealData(8, 500),
+    "ukpconvarg": RealData(None, 500),
+}
 
 
-def section(name: str, found: Comparison) -> str:
-    """Return one comparison as Markdown."""
+def of_simulation(simulation: Simulation, seed: int) -> Comparison:
+    """Return the comparison on one drawn population."""
+    drawn = simulate(simulation, seed)
+    return emdpo.compare(drawn.panel, planted=drawn, seed=seed, n_bootstrap=1)
+
+
+def of_file(folder: Path, name: str) -> Comparison:
+    """Return the comparison on real rankings."""
+    how, users = REAL[name], folder / f"{name}_users.parquet"
+    panel = emdpo.load(folder / f"{name}.parquet", users=users if users.exists() else None)
+    if how.n_users is not None:
+        keep = np.zeros(panel.n_users, bool)
+        keep[np.random.default_rng(0).permutation(panel.n_users)[: how.n_users]] = True
+        panel = panel.select(keep[panel.user], drop_users=True)
+    return emdpo.compare(panel, cut=how.cut)
+
+
+def winners(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
+    """Return, for each set of rankings, the methods that are not told apart from the best."""
+    return pd.DataFrame(
+        [
+            {
+                "rankings": name,
+                "seen users": _best(table[table.users == SEEN]),
+                "new users, nothing known": _best(table[table.known == 0]),
+                "new users, most known": _best(_most_known(table)),
+            }
+            for name, table in tables.items()
+        ]
+    )
+
+
+def _most_known(table: pd.DataFrame) -> pd.DataFrame:
+    of_new = table[table.users == NEW]
+    most = of_new.known.astype(float).max()
+    return of_new[(of_new.known == most) & (most > 0)]
+
+
+def _best(part: pd.DataFrame) -> str:
+    """Return the methods among the best, the best first; one named alone is told apart."""
+    fair = part[part.is_among_best & (part.method != KnownTypes.name)]
+    return ", ".join(fair.sort_values("mean").method) or "-"
+
+
+def simulated_section(name: str, found: Sequence[Comparison]) -> str:
+    """Return the comparisons of one kind of population as Markdown."""
+    table = replicated(found)
+    told = [
+        f"{row.mean:.3f}{AMONG_BEST if row.is_among_best else ''}"
+        for row in table.itertuples(index=False)
+    ]
+    part = ["seen users" if users == SEEN else f"new, {int(known)} known"
+            for users, known in zip(table.users, table.known, strict=True)]  # fmt: skip
+    wide = table.assign(told=told, part=part).pivot(index="method", columns="part", values="told")
+    wide = wide.loc[table.method.unique(), list(dict.fromkeys(part))]
+    last = table[(table.users == NEW) & (np.array(part) == part[-1])].set_index("method")
+    wide["last, less dpo"] = [
+        f"{row.above:+.3f} [{row.above_low:+.3f}, {row.above_high:+.3f}]"
+        for row in last.loc[wide.index].itertuples()
+    ]
+    facts = mean_facts(found).set_index("method").loc[wide.index]
+    wide["worst type gains"] = facts.worst_type.map("{:+.2f}".format)
+    wide["regret share: worst"] = facts.regret_worst.map("{:.0%}".format)
+    wide["mean"] = facts.regret_mean.map("{:.0%}".format)
+    wide["worst, nats"] = facts.regret_nats.map("{:.1f}".format)
+    wide["ARI"] = facts.ari.map("{:.2f}".format).replace("nan", "-")
+    wide["seconds"] = facts.seconds_in_all.map("{:.1f}".format)
+    return "\n\n".join([f"### {name}", markdown(wide.reset_index())])
+
+
+def real_section(name: str, found: Comparison) -> str:
+    """Return the comparison on one file as Markdown."""
     n = found.n_rankings
     return "\n\n".join(
         [
@@ -75,48 +158,43 @@ def section(name: str, found: Comparison) -> str:
     )
 
 
-def winners(comparisons: dict[str, Comparison]) -> str:
-    """Return, for each comparison, the methods that are not told apart from the best."""
-    rows = []
-    for name, found in comparisons.items():
-        parts: dict[str, list[str]] = {}
-        for each in found.measures:
-            if each.measure == "log_loss":
-                parts.setdefault(part_name(each), [])
-                if each.is_among_best and each.method != "known_types":
-                    parts[part_name(each)].append(each.method)
-        seen = parts.get("seen users", [])
-        last = list(parts)[-1]
-        rows.append(
-            {
-                "rankings": name,
-                "seen users": ", ".join(seen) or "-",
-                "new users, nothing known": ", ".join(parts["new, 0 known"]) or "-",
-                "new users, most known": ", ".join(parts[last]) or "-",
-            }
-        )
-    return markdown(pd.DataFrame(rows))
+def page(simulated: Mapping[str, Sequence[Comparison]], real: Mapping[str, Comparison]) -> str:
+    """Return all tables."""
+    told = {name: found for name, found in simulated.items() if len(found) > 1}
+    tables = {name: replicated(found) for name, found in told.items()}
+    tables |= {name: found.table() for name, found in real.items()}
+    return "\n\n".join(
+        [
+            markdown(winners(tables)),
+            *(simulated_section(name, found) for name, found in told.items()),
+            *(real_section(name, found) for name, found in real.items()),
+            "### What each method assumes",
+            markdown(assumptions()),
+        ]
+    )
 
 
 def main() -> None:
-    """Write the page's tables."""
+    """Write the page's tables, again after every set of rankings."""
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("data", type=Path, nargs="?", help="folder of real rankings")
-    parser.add_argument("--out", type=Path, help="file to write; printed otherwise")
+    parser.add_argument("--out", type=Path, required=True, help="file to write")
     options = parser.parse_args()
-    done: dict[str, Comparison] = {}
-    texts: list[str] = []
-    for source in (simulated(), real(options.data) if options.data else iter(())):
-        for name, found in source:
-            done[name] = found
-            texts.append(section(name, found))
-            note = f"{AMONG_BEST} not told apart from the best (95%, paired over users)"
-            page = "\n\n".join([winners(done), note, *texts, "### What each method assumes"])
-            page += "\n\n" + markdown(assumptions()) + "\n"
-            if options.out:
-                options.out.write_text(page, encoding="utf-8")
-    if not options.out:
-        print(page)
+    kept = Memory(options.out.with_suffix(".kept"), verbose=0)
+    tables = kept.cache(answers_and_types)()
+    simulated: dict[str, list[Comparison]] = {name: [] for name in SIMULATIONS}
+    real: dict[str, Comparison] = {}
+
+    def write() -> None:
+        options.out.write_text(f"{tables}\n\n{page(simulated, real)}\n", encoding="utf-8")
+
+    for name in REAL if options.data else ():
+        real[name] = kept.cache(of_file)(options.data, name)
+        write()
+    for seed in SEEDS:
+        for name, simulation in SIMULATIONS.items():
+            simulated[name].append(kept.cache(of_simulation)(simulation, seed))
+            write()
 
 
 if __name__ == "__main__":

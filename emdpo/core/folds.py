@@ -1,4 +1,4 @@
-"""What is left out in turn: rankings within users, whole users, or half of a ranking's candidates.
+"""What is left out in turn: rankings within users, whole users, or some of a ranking's candidates.
 
 Adapters keep their own prompts apart (`adapters.folds`).
 """
@@ -51,12 +51,43 @@ def halves_of_candidates(rankings: Rankings, rng: np.random.Generator) -> tuple[
     Plackett-Luce the orders of disjoint sets of candidates are independent given the type, since
     each candidate has a noise of its own (Yellott 1977).
     """
+    halved = np.where(rankings.lengths >= FEWEST_CANDIDATES, rankings.lengths // 2, 0)
+    first = _places(rankings, rng) < halved[rankings.ranking_of_row]
+    return _with_rows(rankings, first), _with_rows(rankings, ~first)
+
+
+def cut_lists(rankings: Rankings, length: int, rng: np.random.Generator) -> Rankings:
+    """Return each ranking as several of disjoint candidates, drawn at random.
+
+    Each has `length` candidates or more, fewer than twice as many; a ranking with fewer stays as it
+    is. They keep the id of the ranking that they are from. As with `halves_of_candidates`, they are
+    independent given the user's type.
+    """
+    pieces = np.maximum(rankings.lengths // length, 1)
+    piece = _places(rankings, rng) % pieces[rankings.ranking_of_row]
+    first = np.concatenate([[0], np.cumsum(pieces)])[:-1]
+    of_row = first[rankings.ranking_of_row] + piece
+    rows = np.argsort(of_row, kind="stable")
+    sizes = np.bincount(of_row, minlength=int(pieces.sum()))
+    return replace(
+        rankings,
+        offsets=np.concatenate([[0], np.cumsum(sizes)]),
+        ranks=rankings.ranks[rows],
+        candidate=rankings.candidate[rows],
+        user=np.repeat(rankings.user, pieces),
+        prompt=np.repeat(rankings.prompt, pieces),
+        weight=np.repeat(rankings.weight, pieces),
+        held_out=np.repeat(rankings.held_out, pieces),
+        ranking_ids=np.repeat(rankings.ranking_ids, pieces),
+    )
+
+
+def _places(rankings: Rankings, rng: np.random.Generator) -> NDArray[np.int64]:
+    """Return the place of each row in a random order of its ranking's candidates, (C,)."""
     order = np.lexsort((rng.random(rankings.n_rows), rankings.ranking_of_row))
     place = np.empty(rankings.n_rows, np.int64)
     place[order] = np.arange(rankings.n_rows) - np.repeat(rankings.offsets[:-1], rankings.lengths)
-    halved = np.where(rankings.lengths >= FEWEST_CANDIDATES, rankings.lengths // 2, 0)
-    first = place < halved[rankings.ranking_of_row]
-    return _with_rows(rankings, first), _with_rows(rankings, ~first)
+    return place
 
 
 def _with_rows(rankings: Rankings, keep: NDArray[np.bool_]) -> Rankings:

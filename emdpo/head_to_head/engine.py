@@ -12,6 +12,7 @@ from sklearn.metrics import adjusted_rand_score
 
 from emdpo.core.errors import EmdpoError
 from emdpo.core.features import build_features
+from emdpo.core.folds import cut_lists
 from emdpo.core.groups import Grouping, groupings
 from emdpo.core.plackett_luce import log_likelihoods
 from emdpo.core.prediction import ACCURACY, LOG_LOSS, ROUNDING_DIGITS, TAU
@@ -45,6 +46,9 @@ KNOWN = (0, 1, 2, 4, 8)
 
 FEWEST_NEW_USERS = 5
 
+FEWEST_TO_CUT = 2
+"""Answers of a list that has an order."""
+
 
 @dataclass(frozen=True)
 class ComparisonConfig:
@@ -54,6 +58,9 @@ class ComparisonConfig:
     """As of `emdpo.fit`."""
     group: str | None = None
     """Attribute that group_dpo protects; by default the first with two values or more."""
+    cut: int | None = None
+    """Cut each ranking at random into disjoint ones of so many answers, so that something can be
+    known of people who ranked once (`emdpo.core.folds.cut_lists`)."""
     new_share: float = 0.25
     """Share of users that no method is fitted to."""
     min_group: int = 10
@@ -68,6 +75,8 @@ class ComparisonConfig:
         """Raise EmdpoError for a setting out of range."""
         if not 0.0 < self.new_share < 1.0:
             raise EmdpoError(f"new_share must be between 0 and 1, got {self.new_share}")
+        if self.cut is not None and self.cut < FEWEST_TO_CUT:
+            raise EmdpoError(f"cut must be at least {FEWEST_TO_CUT}, got {self.cut}")
         if self.n_bootstrap < 1:
             raise EmdpoError(f"n_bootstrap must be at least 1, got {self.n_bootstrap}")
         if self.min_group < 1:
@@ -76,7 +85,7 @@ class ComparisonConfig:
 
 def compare(
     rankings: Rankings,
-    methods: Sequence[str] | None = None,
+    methods: Sequence[str | type[Method]] | None = None,
     *,
     planted: Simulated | None = None,
     progress: Callable[[int, int], None] | None = None,
@@ -88,8 +97,9 @@ def compare(
     ----------
     rankings : Rankings
         Held-out ones (column split) are left out.
-    methods : sequence of str, optional
-        Names of `emdpo.methods.registry.METHODS`; by default all that apply.
+    methods : sequence of str or type, optional
+        Names of `emdpo.methods.registry.METHODS`, or classes of your own that keep the contract of
+        `emdpo.methods.base.Method`; by default all that apply.
     planted : Simulated, optional
         The truth behind `rankings`, for simulations.
     progress : callable, optional
@@ -163,6 +173,8 @@ class _Trial:
     @classmethod
     def of(cls, rankings: Rankings, config: ComparisonConfig, planted: Simulated | None) -> _Trial:
         panel = rankings.fitted()
+        if config.cut is not None:
+            panel = cut_lists(panel, config.cut, np.random.default_rng([config.seed, 2]))
         panel = panel.select(has_order(panel) & (panel.weight > 0))
         split = make_split(panel, config.new_share, np.random.default_rng([config.seed, 0]))
         n_new = len(np.unique(panel.user[split.new_test]))

@@ -45,6 +45,6 @@ def method_named(name: str) -> type[Method]:
     raise EmdpoError(f"no method {name!r:.60}; known are {', '.join(METHODS)}")
 
 
-def methods_named(names: Sequence[str]) -> list[type[Method]]:
-    """Return methods in the order given, each once."""
-    return [method_named(name) for name in dict.fromkeys(names)]
+def methods_named(names: Sequence[str | type[Method]]) -> list[type[Method]]:
+    """Return methods in the order given, each once; those given as a class as they are."""
+    return [method_named(name) if isinstance(name, str) else name for name in dict.fromkeys(names)]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from itertools import permutations
 
 import numpy as np
@@ -11,6 +12,7 @@ from panels import planted
 from reference_em import rankings_of
 
 from emdpo.core.folds import (
+    cut_lists,
     folds_of_users,
     folds_within_users,
     halves_of_candidates,
@@ -79,3 +81,27 @@ def test_orders_of_disjoint_candidates_are_independent_under_plackett_luce():
     one, other = places[:, 0] < places[:, 1], places[:, 2] < places[:, 3]
     assert np.isclose(chance[one & other].sum(), chance[one].sum() * chance[other].sum())
     assert not np.isclose(chance[one].sum(), 0.5)
+
+
+@pytest.mark.parametrize("length", [2, 3, 6, 9])
+def test_lists_are_cut_into_disjoint_ones_that_keep_the_order(length):
+    panel = random_panel(1)
+    panel = replace(panel, weight=np.arange(1.0, panel.n_rankings + 1))
+    cut = cut_lists(panel, length, rng())
+    assert cut.n_rows == panel.n_rows
+    assert cut.lengths.max() < 2 * length or cut.lengths.max() == panel.lengths.max()
+    for r, name in enumerate(panel.ranking_ids):
+        whole = slice(panel.offsets[r], panel.offsets[r + 1])
+        rank_of = dict(zip(panel.candidate[whole], panel.ranks[whole], strict=True))
+        pieces = [i for i, of in enumerate(cut.ranking_ids) if of == name]
+        assert len(pieces) == max(len(rank_of) // length, 1)
+        found = {}
+        for i in pieces:
+            rows = slice(cut.offsets[i], cut.offsets[i + 1])
+            assert rows.stop - rows.start >= min(length, len(rank_of))
+            assert (cut.user[i], cut.prompt[i], cut.weight[i]) == (
+                *(panel.user[r], panel.prompt[r]),
+                panel.weight[r],
+            )
+            found |= dict(zip(cut.candidate[rows], cut.ranks[rows], strict=True))
+        assert found == rank_of

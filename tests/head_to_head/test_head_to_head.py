@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import numpy as np
 import pandas as pd
@@ -127,12 +127,49 @@ def test_methods_that_do_not_apply_are_left_out_or_refused(drawn):
         ({"new_share": 1.0}, "new_share"),
         ({"n_bootstrap": 0}, "n_bootstrap"),
         ({"min_group": 0}, "min_group"),
+        ({"cut": 1}, "cut must be at least 2"),
         ({"features": "pixels"}, "features must be"),
     ],
 )
 def test_settings_out_of_range(drawn, settings, message):
     with pytest.raises(EmdpoError, match=message):
         compare(drawn.panel, ["dpo"], **settings)
+
+
+def test_people_who_ranked_once_can_be_known_by_a_part_of_their_list():
+    drawn = simulate(replace(PLANTED, answers=1, length=6, n_prompts=1), 0)
+    told = {
+        cut: {each.known for each in compare(drawn.panel, ["dpo"], cut=cut).measures}
+        for cut in (None, 3, 2)
+    }
+    assert told == {None: {0}, 3: {None, 0, 1}, 2: {None, 0, 1}}
+
+
+class Backwards:
+    """A method of one's own: the opposite of DPO."""
+
+    name, source, assumes, changed = "backwards", "none", "people prefer the worst", "nothing"
+
+    @classmethod
+    def grid(cls):
+        return [OwnSetting(DPO(1.0)), OwnSetting(DPO(10.0))]
+
+
+@dataclass(frozen=True)
+class OwnSetting(Backwards):
+    as_dpo: DPO
+
+    def fit(self, problem):
+        fitted = self.as_dpo.fit(problem)
+        return replace(fitted, scores=-fitted.scores)
+
+
+def test_a_method_of_one_s_own_is_compared(drawn):
+    own = compare(drawn.panel, ["reference", "dpo", Backwards])
+    assert own.methods == ["reference", "dpo", "backwards"]
+    rows = rows_of(own, users="new", known=0, measure="log_loss")
+    dpo, backwards = (next(r for r in rows if r.method == name) for name in own.methods[1:])
+    assert backwards.mean > np.log(6) > dpo.mean
 
 
 def test_too_few_users():
