@@ -21,7 +21,7 @@ N_TYPES, N_SEEDS = 3, 10
 REACHED = 0.1
 """A seed has reached the best optimum that any library found if it is within so many nats."""
 
-LIMIT_SECONDS = 300
+LIMIT_SECONDS = 240
 """After which a library is ended; the seeds that it has finished count."""
 
 FITS = Path(__file__).with_name("latent_class_fits.py")
@@ -76,15 +76,14 @@ def panel_log_likelihood(choices: pd.DataFrame, weights: np.ndarray, theta: np.n
 def _commands(other_python: str, file: Path) -> dict[str, list[str]]:
     """Return how each library's fits are run, by what they are called."""
     end = [str(file), str(N_TYPES), str(N_SEEDS)]
-    commands = {
+    return {
         "emdpo, 10 starts (default)": [sys.executable, str(FITS), "emdpo", *end],
         "emdpo, one start": [sys.executable, str(FITS), "emdpo_one_start", *end],
         "lcl-choice, one start (default)": [other_python, str(FITS), "lcl_choice", *end],
-        "lcl-choice, 10 starts": [other_python, str(FITS), "lcl_choice_ten_starts", *end],
+        "flexmix, one start (default)": [shutil.which("Rscript") or "", str(FLEXMIX), *end],
         "choice-learn, L-BFGS": [other_python, str(FITS), "choice_learn", *end],
+        "lcl-choice, 10 starts": [other_python, str(FITS), "lcl_choice_ten_starts", *end],
     }
-    r = shutil.which("Rscript")
-    return commands | {"flexmix, one start (default)": [r or "", str(FLEXMIX), *end]}
 
 
 def _fitted(what: str, command: list[str], folder: Path) -> Fitted:
