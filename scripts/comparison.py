@@ -19,6 +19,7 @@ from answers_and_types import answers_and_types
 from joblib import Memory
 
 import emdpo
+from emdpo.core.rankings import Rankings
 from emdpo.head_to_head.comparison import NEW, SEEN, Comparison
 from emdpo.head_to_head.replications import mean_facts, replicated
 from emdpo.head_to_head.simulations import Simulation, simulate
@@ -72,6 +73,10 @@ REAL = {
     "ukpconvarg": RealData(None, 500),
 }
 
+WHOLE = ("issp2000", "gss_music", "german_parties", "carconf", "cems")
+"""Files that are compared uncut too: one list of each person, so that nothing is known of new
+ones."""
+
 
 def of_simulation(simulation: Simulation, seed: int) -> Comparison:
     """Return the comparison on one drawn population."""
@@ -81,13 +86,22 @@ def of_simulation(simulation: Simulation, seed: int) -> Comparison:
 
 def of_file(folder: Path, name: str) -> Comparison:
     """Return the comparison on real rankings."""
-    how, users = REAL[name], folder / f"{name}_users.parquet"
-    panel = emdpo.load(folder / f"{name}.parquet", users=users if users.exists() else None)
+    how, panel = REAL[name], _panel(folder, name)
     if how.n_users is not None:
         keep = np.zeros(panel.n_users, bool)
         keep[np.random.default_rng(0).permutation(panel.n_users)[: how.n_users]] = True
         panel = panel.select(keep[panel.user], drop_users=True)
     return emdpo.compare(panel, cut=how.cut)
+
+
+def of_whole_lists(folder: Path, name: str) -> Comparison:
+    """Return the comparison on real rankings as they are."""
+    return emdpo.compare(_panel(folder, name))
+
+
+def _panel(folder: Path, name: str) -> Rankings:
+    users = folder / f"{name}_users.parquet"
+    return emdpo.load(folder / f"{name}.parquet", users=users if users.exists() else None)
 
 
 def winners(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
@@ -190,6 +204,9 @@ def main() -> None:
 
     for name in REAL if options.data else ():
         real[name] = kept.cache(of_file)(options.data, name)
+        write()
+    for name in WHOLE if options.data else ():
+        real[f"{name}, whole lists"] = kept.cache(of_whole_lists)(options.data, name)
         write()
     for seed in SEEDS:
         for name, simulation in SIMULATIONS.items():
