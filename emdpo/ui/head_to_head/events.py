@@ -132,7 +132,7 @@ class CompareEvents:
             note = line(one_line(error), "note" if waits else "error")
         choices = [(FIRST_GROUP_LABEL, FIRST_GROUP), *((name, name) for name in groups)]
         return {
-            page.form.note: note,
+            page.form.note: gr.HTML(note, visible=bool(note)),
             page.form.group: gr.Dropdown(choices=choices, value=FIRST_GROUP),
             page.start: gr.Button(interactive=good),
         }
