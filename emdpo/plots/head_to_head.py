@@ -8,7 +8,6 @@ import plotly.graph_objects as go
 
 from emdpo.head_to_head.findings import verdict, whom
 from emdpo.methods.registry import METHODS
-from emdpo.plots.evidence import MEASURE_AXES
 from emdpo.plots.theme import OUTLINE, question_figure, type_marker
 
 if TYPE_CHECKING:
@@ -22,6 +21,13 @@ VERDICT_LOOKS = {
     "worse": ("clearly worse", "#D55E00", "x"),
 }
 """Words, colour and symbol of each verdict."""
+
+MEASURE_AXES = {
+    "log_loss": ("log-loss, nats a ranking", ".2f", "lower"),
+    "accuracy": ("best answer named", ".0%", "higher"),
+    "tau": ("Kendall's tau-b", ".2f", "higher"),
+}
+"""Axis title, format of numbers, and which way is better."""
 
 SHORTEST = 0.01
 """Seconds: a time below is drawn as this on the logarithmic axis."""
@@ -46,7 +52,7 @@ def differences_figure(
     figure = question_figure(
         f"Which methods differ from {found.baseline}?",
         f"{title[:1].upper()}{title[1:]}, less that of {found.baseline} (dotted) for the same "
-        f"{whom(users, known)}, n = {n:,} users; {better}. Bars: {found.confidence:.0%} bootstrap "
+        f"{whom(users, known)}, n = {n:,} users; {better} is better. Bars: {found.confidence:.0%} bootstrap "
         "intervals over users.",
         height=30 * len(rows) + 40,
         legend=len(VERDICT_LOOKS),
@@ -89,13 +95,12 @@ def cost_figure(found: Comparison, measure: str, users: str, known: int | None =
 
     Parameters are those of `differences_figure`.
     """
-    title, form, _ = MEASURE_AXES[measure]
-    better = "lower" if measure == "log_loss" else "higher"
+    title, form, better = MEASURE_AXES[measure]
     rows = {each.method: each for each in found.of(measure, users, known)}
     n = max((each.n_users for each in rows.values()), default=0)
     figure = question_figure(
         "What does it cost to predict well?",
-        f"Seconds to fit all settings tried, as if run one after another, against {title} for "
+        f"Seconds to fit all settings tried, and {title}, for "
         f"{whom(users, known)}, n = {n:,} users; {better} is better. Bars: {found.confidence:.0%} "
         "bootstrap intervals over users.",
         height=380,
@@ -114,7 +119,7 @@ def cost_figure(found: Comparison, measure: str, users: str, known: int | None =
             name=facts.method,
             customdata=[[low, high]],
             hovertemplate=f"{facts.method}: %{{y:{form}}} (%{{customdata[0]:{form}}} to "
-            f"%{{customdata[1]:{form}}}), %{{x:.2~f}} s<extra></extra>",
+            f"%{{customdata[1]:{form}}}), %{{x:.2f}} s<extra></extra>",
         )
     figure.update_xaxes(type="log", title_text="seconds (each line: ten times more)", dtick=1)
     figure.update_yaxes(title_text=title, tickformat=form)

@@ -48,12 +48,9 @@ def headline_html(found: Comparison, measure: str) -> str:
 def settings_html(status: JobStatus) -> str:
     """Return the comparison's own saved settings, never those that the form shows now."""
     config = status.config
-    shown = {
-        "Data": status.name,
-        "group to protect": config.get("group", "the first with two values"),
-        "new users": f"{config['new_share']:.0%}",
-        "seed": config["seed"],
-    }
+    shown = {"Data": status.name, "new users": f"{config['new_share']:.0%}", "seed": config["seed"]}
+    if "group" in config:
+        shown["group to protect"] = config["group"]
     told = "; ".join(f"{name}: {value}" for name, value in shown.items())
     return f'<p class="caveat">{text(told)}.</p>'
 
