@@ -52,8 +52,8 @@ def differences_figure(
     figure = question_figure(
         f"Which methods differ from {found.baseline}?",
         f"{title[:1].upper()}{title[1:]}, less that of {found.baseline} (dotted) for the same "
-        f"{whom(users, known)}, n = {n:,} users; {better} is better. Bars: {found.confidence:.0%} bootstrap "
-        "intervals over users.",
+        f"{whom(users, known)}, n = {n:,} users; {better} is better. Bars: "
+        f"{found.confidence:.0%} bootstrap intervals over users.",
         height=30 * len(rows) + 40,
         legend=len(VERDICT_LOOKS),
     )

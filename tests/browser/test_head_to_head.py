@@ -35,7 +35,7 @@ def test_methods_are_compared_on_a_simulation(compare_page, tmp_path):
     page.click("#start-comparison")
     state = page.locator("#comparison-state")
     expect(state.locator(".pill")).to_be_visible(timeout=3_000)
-    expect(state).to_contain_text("done", timeout=60_000)
+    expect(state).to_contain_text("done", timeout=150_000)
     headline = page.locator("#comparison-headline")
     expect(headline).to_contain_text("pooled DPO")
     expect(headline).to_contain_text("Who knew the planted types")

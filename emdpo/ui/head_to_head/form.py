@@ -61,7 +61,7 @@ class CompareForm:
 
 def compare_form() -> CompareForm:
     """Lay out data and methods, and the rest in a closed accordion."""
-    data = _data_controls()
+    controls: list[Any] = [*_data_controls()]
     methods = gr.CheckboxGroup(
         methods_for(DEMO),
         value=methods_for(DEMO),
@@ -70,8 +70,8 @@ def compare_form() -> CompareForm:
         elem_id="compare-methods",
     )
     with gr.Accordion("Settings", open=False):
-        settings = _settings()
-    return CompareForm(*(*data, methods, *settings))
+        controls += [methods, *_settings()]
+    return CompareForm(*controls)
 
 
 def _data_controls() -> tuple[Any, ...]:
