@@ -30,6 +30,7 @@ def test_differences_are_drawn_with_their_intervals_and_verdicts(measure, part):
     words = {"better": "clearly better", "open": "not told apart", "worse": "clearly worse"}
     assert drawn == {method: words[verdict(each)] for method, each in rows.items()}
     assert list(figure.layout.yaxis.categoryarray) == list(rows)  # the best on top
+    assert figure.layout.xaxis.tickformat in (".2f", ".0%")  # plotly.js refuses a sign before ".2f"
 
 
 def test_seconds_are_drawn_against_the_measure_on_a_logarithmic_axis():

@@ -63,7 +63,7 @@ def differences_figure(
             marker = {"color": colour, "symbol": symbol, "size": 11, "line": {"width": 2}}
             figure.add_trace(_differences(shown, words, marker, form))
     figure.add_vline(x=0, line={"color": OUTLINE, "width": 1.5, "dash": "dot"})
-    figure.update_xaxes(title_text=f"{title}, less {found.baseline}", tickformat=f"+{form}")
+    figure.update_xaxes(title_text=f"{title}, less {found.baseline}", tickformat=form)
     figure.update_yaxes(
         type="category",
         categoryorder="array",
@@ -85,8 +85,8 @@ def _differences(
         marker=marker,
         name=words,
         customdata=[[low, high] for low, high in ends],
-        hovertemplate=f"%{{y}}: %{{x:+{form}}} (%{{customdata[0]:+{form}}} to "
-        f"%{{customdata[1]:+{form}}}), {words}<extra></extra>",
+        hovertemplate=f"%{{y}}: %{{x:{form}}} (%{{customdata[0]:{form}}} to "
+        f"%{{customdata[1]:{form}}}), {words}<extra></extra>",
     )
 
 

@@ -121,7 +121,7 @@ def facts_html(found: Comparison) -> str:
 def assumptions_html() -> str:
     """Return what each method assumes, and why one of the field is missing."""
     missing = "".join(line(f"Missing: {reason}") for reason in MISSING.values())
-    return f"{table_html(assumptions(), 'What each method assumes', 'prose')}{missing}"
+    return f"{table_html(assumptions(), 'What each method assumes', 'assumed')}{missing}"
 
 
 def table_html(table: pd.DataFrame, title: str, kind: str) -> str:
