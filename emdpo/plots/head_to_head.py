@@ -63,7 +63,8 @@ def differences_figure(
             marker = {"color": colour, "symbol": symbol, "size": 11, "line": {"width": 2}}
             figure.add_trace(_differences(shown, words, marker, form))
     figure.add_vline(x=0, line={"color": OUTLINE, "width": 1.5, "dash": "dot"})
-    figure.update_xaxes(title_text=f"{title}, less {found.baseline}", tickformat=form)
+    title = f"{title}, less {found.baseline}"
+    figure.update_xaxes(title_text=title, tickformat=form, zeroline=False)
     figure.update_yaxes(
         type="category",
         categoryorder="array",
