@@ -250,9 +250,16 @@ def _add_diff(parsers: Any) -> None:
 
 
 def _add_compare(parsers: Any) -> None:
+    from emdpo.head_to_head.simulations import PRESETS
+
     summary = "Compare every method of the field on held-out rankings."
     parser = _command(parsers, commands.compare, summary)
-    _add_input(parser)
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("file", metavar="FILE", nargs="?", help="rankings, as for the others")
+    source.add_argument(
+        "--simulation", choices=PRESETS, metavar="NAME", help=f"instead: {', '.join(PRESETS)}"
+    )
+    parser.add_argument("--users", metavar="FILE", help="second file: user_id and attributes")
     parser.add_argument("--methods", type=_names, metavar="A,B", help="all that apply by default")
     kinds = ["auto", "items", "text", "columns"]
     parser.add_argument("--features", choices=kinds, default="auto")
@@ -260,8 +267,12 @@ def _add_compare(parsers: Any) -> None:
     parser.add_argument(
         "--cut", type=int, metavar="N", help="cut long rankings into disjoint ones of N answers"
     )
+    parser.add_argument(
+        "--new-share", type=float, default=0.25, help="of users that none is fitted to"
+    )
     parser.add_argument("--bootstrap", type=int, default=1000, help="resamples of users")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", metavar="FILE.zip", help="write everything to a zip file, too")
     _add_json(parser)
 
 

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from emdpo.core.audit import Audit
     from emdpo.core.rankings import Rankings
     from emdpo.fitting import Fit
+    from emdpo.head_to_head.comparison import Comparison
     from emdpo.settings import FitConfig
 
 DONE, FAILED, BAD_INPUT = 0, 1, 2
@@ -143,23 +144,53 @@ def select(options: argparse.Namespace) -> int:
 def compare(options: argparse.Namespace) -> int:
     """Compare every method on held-out rankings."""
     from emdpo.head_to_head.engine import compare
+    from emdpo.head_to_head.simulations import simulate, simulation_named
     from emdpo.head_to_head.telling import comparison_text
 
+    planted = None
+    if options.simulation is not None:
+        planted = simulate(simulation_named(options.simulation), options.seed)
     found = compare(
-        _load(options),
+        planted.panel if planted else _load(options),
         options.methods,
-        features=options.features,
-        group=options.group,
-        cut=options.cut,
-        n_bootstrap=options.bootstrap,
-        seed=options.seed,
+        planted=planted,
         progress=show_progress if sys.stderr.isatty() else None,
+        **_comparison_settings(options),
     )
+    if options.out:
+        _write_comparison(options, found)
     if options.json:
         print_json(found.to_dict())
     else:
         say(comparison_text(found))
     return DONE
+
+
+def _comparison_settings(options: argparse.Namespace) -> dict[str, Any]:
+    return {
+        "features": options.features,
+        "group": options.group,
+        "cut": options.cut,
+        "new_share": options.new_share,
+        "n_bootstrap": options.bootstrap,
+        "seed": options.seed,
+    }
+
+
+def _write_comparison(options: argparse.Namespace, found: Comparison) -> None:
+    from emdpo.head_to_head.export import compare_command, write_comparison
+
+    simulation = options.simulation is not None
+    command = compare_command(
+        options.simulation if simulation else options.file,
+        None if simulation else options.users,
+        simulation=simulation,
+        methods=options.methods,
+        **_comparison_settings(options),
+    )
+    given = () if simulation else (options.file, options.users)
+    data = {name: Path(name) for name in given if name is not None}
+    write_to(options.out, lambda path: write_comparison(found, path, command, data))
 
 
 def audit(options: argparse.Namespace) -> int:

@@ -18,7 +18,7 @@ from emdpo.core.plackett_luce import log_likelihoods
 from emdpo.core.prediction import ACCURACY, LOG_LOSS, ROUNDING_DIGITS, TAU
 from emdpo.core.ranking_measures import has_order, kendall_tau_b, top_choice_credit
 from emdpo.core.regret import Floats, log_normalise, log_reference, regret_table
-from emdpo.core.user_means import totals_by_user, user_means
+from emdpo.core.user_means import paired_intervals, totals_by_user, user_means
 from emdpo.core.workers import results, usable_cores
 from emdpo.head_to_head.comparison import (
     LOWER_IS_BETTER,
@@ -88,6 +88,7 @@ def compare(
     methods: Sequence[str | type[Method]] | None = None,
     *,
     planted: Simulated | None = None,
+    leave_out: bool = False,
     progress: Callable[[int, int], None] | None = None,
     **settings: Any,
 ) -> Comparison:
@@ -102,6 +103,8 @@ def compare(
         `emdpo.methods.base.Method`; by default all that apply.
     planted : Simulated, optional
         The truth behind `rankings`, for simulations.
+    leave_out : bool
+        Whether a method that does not apply is left out, with the reason, also where it is named.
     progress : callable, optional
         Called with methods done and methods in all.
     **settings
@@ -140,7 +143,7 @@ def compare(
         for place, each in sorted(outcomes.items())
         if each.objection
     }
-    if methods is not None and left_out:
+    if left_out and (len(left_out) == len(chosen) or not (leave_out or methods is None)):
         raise EmdpoError(next(iter(left_out.values())))
     done = [each for _, each in sorted(outcomes.items()) if each.fitted is not None]
     return trial.judge(done, left_out)
@@ -275,18 +278,10 @@ class _Trial:
             sign = 1.0 if measure in LOWER_IS_BETTER else -1.0
             best = _best(names, sign * totals.sum(axis=0))
 
-            def means(against: int, totals: Floats = totals) -> Any:
-                return user_means(
-                    totals,
-                    counts,
-                    against,
-                    n_bootstrap=self.config.n_bootstrap,
-                    confidence=self.config.confidence,
-                    rng=np.random.default_rng([self.config.seed, 1]),
-                )
-
-            told, from_best = means(names.index(baseline)), means(best)
-            low, high = np.moveaxis(from_best.above_interval, -1, 0)
+            told = user_means(totals, counts, names.index(baseline), **self._draw())
+            apart = sign * paired_intervals(totals, counts, **self._draw())  # (J, J, 2)
+            worse = apart.min(axis=-1) > 0.0
+            ranks = _ranks(names, worse)
             rows += [
                 Measured(
                     users=users,
@@ -297,13 +292,20 @@ class _Trial:
                     interval=_pair(told.interval[j]),
                     above=float(told.above[j]),
                     above_interval=_pair(told.above_interval[j]),
-                    is_among_best=bool((low if sign > 0 else -high)[j] <= 0.0),
+                    is_among_best=not worse[j, best],
+                    rank=ranks[j],
                     n_users=len(present),
                     n_rankings=test.n_rankings,
                 )
                 for j, name in enumerate(names)
             ]
         return rows
+
+    def _draw(self) -> dict[str, Any]:
+        """Return the settings of intervals: the same draws of users for all."""
+        config = self.config
+        rng = np.random.default_rng([config.seed, 1])
+        return {"n_bootstrap": config.n_bootstrap, "confidence": config.confidence, "rng": rng}
 
     def _facts(self, outcome: _Outcome) -> MethodFacts:
         fitted, method = outcome.fitted, outcome.method
@@ -371,6 +373,17 @@ def _best(names: Sequence[str], losses: Floats) -> int:
     """Return the position of the best method, the oracle aside where there are others."""
     fair = np.array([name != KnownTypes.name for name in names])
     return int(np.where(fair | ~fair.any(), losses, np.inf).argmin())
+
+
+def _ranks(names: Sequence[str], worse: NDArray[np.bool_]) -> list[tuple[int, int] | None]:
+    """Return the best and the worst rank of each method, given who is clearly worse than whom.
+
+    Behind those that are clearly better, before those that are clearly worse; the oracle has none.
+    """
+    fair = np.array([name != KnownTypes.name for name in names])
+    best, worst = 1 + worse[:, fair].sum(axis=1), fair.sum() - worse[fair].sum(axis=0)
+    ends = zip(fair, best.tolist(), worst.tolist(), strict=True)
+    return [(low, high) if ranked else None for ranked, low, high in ends]
 
 
 def _group(panel: Rankings, config: ComparisonConfig) -> Grouping | None:
