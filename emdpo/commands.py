@@ -15,6 +15,7 @@ from emdpo.core.errors import EmdpoError
 from emdpo.terminal import one_line, print_json, say, show_progress, show_stage, write_to
 
 if TYPE_CHECKING:
+    from emdpo.adapters.config import AdapterConfig
     from emdpo.core.audit import Audit
     from emdpo.core.rankings import Rankings
     from emdpo.fitting import Fit
@@ -64,13 +65,13 @@ def _refuse_foreign(file: str) -> None:
 
 def fit_config(options: argparse.Namespace) -> FitConfig:
     """Return the settings that the options of `emdpo fit` hold."""
-    from emdpo.settings import FitConfig, adapter_config
+    from emdpo.settings import FitConfig
 
     return FitConfig(
         n_types=options.types,
         policy=options.policy,
         base_model=options.base_model,
-        adapters=adapter_config(dict(options.adapter)) if options.adapter else None,
+        adapters=_adapters(options),
         features=options.features,
         beta=options.beta,
         l2=options.l2,
@@ -78,6 +79,12 @@ def fit_config(options: argparse.Namespace) -> FitConfig:
         max_iter=options.max_iter,
         seed=options.seed,
     )
+
+
+def _adapters(options: argparse.Namespace) -> AdapterConfig | None:
+    from emdpo.settings import adapter_config
+
+    return adapter_config(dict(options.adapter)) if options.adapter else None
 
 
 def fit(options: argparse.Namespace) -> int:
@@ -154,6 +161,7 @@ def compare(options: argparse.Namespace) -> int:
         planted.panel if planted else _load(options),
         options.methods,
         planted=planted,
+        adapters=_adapters(options),
         progress=show_progress if sys.stderr.isatty() else None,
         **_comparison_settings(options),
     )
@@ -171,6 +179,7 @@ def _comparison_settings(options: argparse.Namespace) -> dict[str, Any]:
         "features": options.features,
         "group": options.group,
         "cut": options.cut,
+        "base_model": options.base_model,
         "new_share": options.new_share,
         "n_bootstrap": options.bootstrap,
         "seed": options.seed,
@@ -186,6 +195,7 @@ def _write_comparison(options: argparse.Namespace, found: Comparison) -> None:
         None if simulation else options.users,
         simulation=simulation,
         methods=options.methods,
+        adapter=dict(options.adapter or ()),
         **_comparison_settings(options),
     )
     given = () if simulation else (options.file, options.users)

@@ -94,6 +94,8 @@ class Comparison:
     seed: int
     n_bootstrap: int
     confidence: float
+    adapters: Mapping[str, Any] | None = None
+    """Base model and settings of adapters; None where no method has any."""
 
     @property
     def methods(self) -> list[str]:

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.metrics import adjusted_rand_score
 
+from emdpo.adapting import adapter_trainer
 from emdpo.core.errors import EmdpoError
 from emdpo.core.features import build_features
 from emdpo.core.folds import cut_lists
@@ -28,10 +31,12 @@ from emdpo.head_to_head.comparison import (
     Measured,
     MethodFacts,
 )
+from emdpo.head_to_head.config import ComparisonConfig
 from emdpo.head_to_head.splits import Split, make_split
+from emdpo.methods.adapters.policies import fit_config
 from emdpo.methods.base import Fitted, Problem
 from emdpo.methods.known_types import KnownTypes
-from emdpo.methods.registry import METHODS, methods_named
+from emdpo.methods.registry import ADAPTER_METHODS, METHODS, methods_named
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -45,42 +50,6 @@ KNOWN = (0, 1, 2, 4, 8)
 """Rankings of a new user that are known, one after another."""
 
 FEWEST_NEW_USERS = 5
-
-FEWEST_TO_CUT = 2
-"""Answers of a list that has an order."""
-
-
-@dataclass(frozen=True)
-class ComparisonConfig:
-    """How methods are compared."""
-
-    features: str = "auto"
-    """As of `emdpo.fit`."""
-    group: str | None = None
-    """Attribute that group_dpo protects; by default the first with two values or more."""
-    cut: int | None = None
-    """Cut each ranking at random into disjoint ones of so many answers, so that something can be
-    known of people who ranked once (`emdpo.core.folds.cut_lists`)."""
-    new_share: float = 0.25
-    """Share of users that no method is fitted to."""
-    min_group: int = 10
-    """Fewest new users of a group that is shown."""
-    beta: float = 0.1
-    """DPO inverse temperature, for the policies that serve everybody."""
-    n_bootstrap: int = 1000
-    confidence: float = 0.95
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        """Raise EmdpoError for a setting out of range."""
-        if not 0.0 < self.new_share < 1.0:
-            raise EmdpoError(f"new_share must be between 0 and 1, got {self.new_share}")
-        if self.cut is not None and self.cut < FEWEST_TO_CUT:
-            raise EmdpoError(f"cut must be at least {FEWEST_TO_CUT}, got {self.cut}")
-        if self.n_bootstrap < 1:
-            raise EmdpoError(f"n_bootstrap must be at least 1, got {self.n_bootstrap}")
-        if self.min_group < 1:
-            raise EmdpoError(f"min_group must be at least 1, got {self.min_group}")
 
 
 def compare(
@@ -99,8 +68,9 @@ def compare(
     rankings : Rankings
         Held-out ones (column split) are left out.
     methods : sequence of str or type, optional
-        Names of `emdpo.methods.registry.METHODS`, or classes of your own that keep the contract of
-        `emdpo.methods.base.Method`; by default all that apply.
+        Names of `emdpo.methods.registry.METHODS`, by default all that apply, or of
+        `ADAPTER_METHODS`, which take minutes; or classes of your own that keep the contract of
+        `emdpo.methods.base.Method`.
     planted : Simulated, optional
         The truth behind `rankings`, for simulations.
     leave_out : bool
@@ -108,12 +78,13 @@ def compare(
     progress : callable, optional
         Called with methods done and methods in all.
     **settings
-        Fields of `ComparisonConfig`.
+        Fields of `emdpo.head_to_head.config.ComparisonConfig`.
 
     Raises
     ------
     EmdpoError
-        Unknown method or setting out of range; too few users; a method named that does not apply.
+        Unknown method or setting out of range; too few users; a method named that does not apply;
+        adapters without the libraries or the base model that they need.
 
     Notes
     -----
@@ -132,9 +103,9 @@ def compare(
     config = ComparisonConfig(**settings)
     trial = _Trial.of(rankings, config, planted)
     chosen = methods_named(list(METHODS) if methods is None else methods)
+    trial.check_adapters(chosen)
     outcomes: dict[int, _Outcome] = {}
-    n_workers = min(usable_cores(), len(chosen))
-    for place, outcome in results(trial, chosen, n_workers):
+    for place, outcome in _outcomes(trial, chosen):
         outcomes[place] = outcome
         if progress is not None:
             progress(len(outcomes), len(chosen))
@@ -147,6 +118,21 @@ def compare(
         raise EmdpoError(next(iter(left_out.values())))
     done = [each for _, each in sorted(outcomes.items()) if each.fitted is not None]
     return trial.judge(done, left_out)
+
+
+def _outcomes(trial: _Trial, chosen: Sequence[type[Method]]) -> Iterator[tuple[int, _Outcome]]:
+    """Yield the position and outcome of each method as it ends.
+
+    Adapters use all cores by themselves: they are fitted in this process, one after another.
+    """
+    is_heavy = [kind.name in ADAPTER_METHODS for kind in chosen]
+    light = np.flatnonzero(~np.array(is_heavy, bool)).tolist()
+    n_workers = min(usable_cores(), len(light))
+    for place, outcome in results(trial, [chosen[place] for place in light], n_workers):
+        yield light[place], outcome
+    with TemporaryDirectory(prefix="emdpo-") as scratch:
+        for place in np.flatnonzero(is_heavy).tolist():
+            yield place, replace(trial, scratch=Path(scratch))(chosen[place])
 
 
 @dataclass(frozen=True, eq=False)
@@ -172,6 +158,7 @@ class _Trial:
     config: ComparisonConfig
     group: Grouping | None
     planted: Simulated | None
+    scratch: Path | None = None
 
     @classmethod
     def of(cls, rankings: Rankings, config: ComparisonConfig, planted: Simulated | None) -> _Trial:
@@ -209,13 +196,24 @@ class _Trial:
             **{**vars(best), "seconds_in_all": time.perf_counter() - began},
         )
 
+    def check_adapters(self, chosen: Sequence[type[Method]]) -> None:
+        """Raise EmdpoError where adapters cannot be fitted, or are set and not asked for."""
+        if any(kind.name in ADAPTER_METHODS for kind in chosen):
+            adapter_trainer(fit_config(self._problem()))
+        elif self.config.base_model is not None or self.config.adapters is not None:
+            raise EmdpoError(
+                "a base model and settings of adapters (--base-model, --adapter) need one of the "
+                f"methods {', '.join(ADAPTER_METHODS)}"
+            )
+
     def _problem(self) -> Problem:
         train = self.panel.select(self.split.train, drop_users=True)
         groups = None
         if self.group is not None:
             codes = np.where(self.group.known[self.group.codes], self.group.codes, -1)
             groups = codes[np.unique(self.panel.user[self.split.train])]
-        known = {"beta": self.config.beta, "seed": self.config.seed}
+        names = ("beta", "seed", "base_model", "adapters")
+        known = {name: getattr(self.config, name) for name in names} | {"scratch": self.scratch}
         if self.planted is None:
             return Problem(train, self.features, groups, **known)
         truth = {"truth": self.planted.scores, "truth_shares": self.planted.shares}
@@ -248,7 +246,14 @@ class _Trial:
             seed=self.config.seed,
             n_bootstrap=self.config.n_bootstrap,
             confidence=self.config.confidence,
+            adapters=self._adapters(names),
         )
+
+    def _adapters(self, names: Sequence[str]) -> Mapping[str, Any] | None:
+        if ADAPTER_METHODS.keys().isdisjoint(names):
+            return None
+        told = fit_config(self._problem()).to_dict()
+        return {"base_model": told["base_model"], **told["adapters"]}
 
     def _parts(self) -> list[tuple[str, int | None, Rankings, Rankings]]:
         """Return users, number known, known rankings and test rankings of every part."""

@@ -35,6 +35,8 @@ _OPTIONS = {
     "features": "features",
     "group": "group",
     "cut": "cut",
+    "base_model": "base-model",
+    "adapter": "adapter",
     "new_share": "new-share",
     "n_bootstrap": "bootstrap",
     "seed": "seed",
@@ -51,12 +53,17 @@ def compare_command(
     "emdpo compare 'my file.csv' --methods dpo,pal --seed 1"
     >>> compare_command("pairs", simulation=True, seed=2)
     'emdpo compare --simulation pairs --seed 2'
+    >>> compare_command("a.csv", adapter={"rounds": 2, "preset": "quick"})
+    'emdpo compare a.csv --adapter rounds=2 --adapter preset=quick'
     """
     words = ["emdpo", "compare", *(["--simulation"] if simulation else []), source]
     words += [] if users is None else ["--users", users]
     for name, option in _OPTIONS.items():
         value = settings.get(name)
-        if value is not None:
+        if isinstance(value, Mapping):
+            for each, told in value.items():
+                words += [f"--{option}", f"{each}={told}"]
+        elif value is not None:
             told = ",".join(value) if isinstance(value, list | tuple) else str(value)
             words += [f"--{option}", told]
     return shlex.join(words)

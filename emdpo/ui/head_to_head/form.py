@@ -9,7 +9,7 @@ import gradio as gr
 
 from emdpo.core.errors import EmdpoError
 from emdpo.formats.importers.preflib import ENDINGS as PREFLIB_ENDINGS
-from emdpo.head_to_head.engine import ComparisonConfig
+from emdpo.head_to_head.config import ComparisonConfig
 from emdpo.head_to_head.simulations import PRESETS, simulation_text
 from emdpo.methods.known_types import KnownTypes
 from emdpo.methods.registry import METHODS
