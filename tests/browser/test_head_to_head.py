@@ -8,7 +8,8 @@ import zipfile
 import pytest
 
 from emdpo.methods.registry import METHODS
-from tests.browser.test_learn_rules import fits
+
+from .conftest import expect_fit
 
 pytestmark = pytest.mark.browser
 
@@ -52,7 +53,8 @@ def test_methods_are_compared_on_a_simulation(compare_page, tmp_path):
         found = json.loads(archive.read("comparison.json"))
         assert [each["method"] for each in found["facts"]] == list(FEW)
         assert b"emdpo compare --simulation three-types" in archive.read("REPRODUCE.txt")
-    assert all(fits(page, width) for width in (1280, 400, 360))
+    for width in (1280, 400, 360):
+        expect_fit(page, width)
     page.reload()
     expect(table.locator("tbody tr")).to_have_count(len(FEW))
 
