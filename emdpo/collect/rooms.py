@@ -8,7 +8,6 @@ from __future__ import annotations
 import hashlib
 import secrets
 import time
-from collections.abc import Collection
 from dataclasses import dataclass
 from enum import Enum
 from typing import Any
@@ -174,6 +173,11 @@ def room_by_code(connection: Connection, code: object, *, hold: Hold | None = No
     return _room(connection, ROOMS.c.code == str(code).strip().upper(), hold=hold)
 
 
+def hold_room(connection: Connection, room: Room) -> None:
+    """Hold a room exclusively, as `room_by_code` does; NoRoomError if it is deleted."""
+    _room(connection, ROOMS.c.id == room.room_id, hold=Hold.EXCLUSIVE)
+
+
 def _room(connection: Connection, which: Any, *, hold: Hold | None = None) -> Room:
     query = select(ROOMS).where(which)
     if hold is not None:
@@ -212,8 +216,10 @@ def set_shares_run(database: Database, room: Room, shares: bool) -> None:
 
 def delete_room(database: Database, room: Room) -> tuple[str, ...]:
     """Delete a room with everything in it, and return the runs that were made of it."""
+    held = select(ROOMS.c.id).where(ROOMS.c.id == room.room_id).with_for_update()
+    runs = select(FITS.c.run_id).where(FITS.c.room_id == room.room_id)
     with database.writing() as connection:
-        runs = select(FITS.c.run_id).where(FITS.c.room_id == room.room_id)
+        connection.execute(held)  # a run that is being begun is waited for
         found = tuple(connection.execute(runs).scalars())
         connection.execute(delete(ROOMS).where(ROOMS.c.id == room.room_id))
     database.forget_deleted()
@@ -280,40 +286,3 @@ def counts_by_question(database: Database, room: Room) -> list[QuestionCounts]:
 
 def _count_of(outcome: str) -> Any:
     return func.coalesce(func.sum(case((ANSWERS.c.outcome == outcome, 1), else_=0)), 0)
-
-
-def add_fit(database: Database, room: Room, run_id: str, users: Collection[str]) -> None:
-    """Remember that a run was made of the answers of these users; NoRoomError if it is deleted.
-
-    Where one of them has withdrawn meanwhile the run is stale from the start.
-    """
-    query = select(PERSONS.c.user_id).where(PERSONS.c.room_id == room.room_id)
-    with database.writing() as connection:
-        _room(connection, ROOMS.c.id == room.room_id, hold=Hold.EXCLUSIVE)
-        stale = not set(users) <= set(connection.execute(query).scalars())
-        values = {"room_id": room.room_id, "run_id": run_id, "stale": stale}
-        connection.execute(insert(FITS).values(values))
-
-
-def newest_fit(database: Database, room: Room) -> str | None:
-    """Return the run made last of a room; None where nobody's withdrawal has left one."""
-    query = (
-        select(FITS.c.run_id)
-        .where(FITS.c.room_id == room.room_id, ~FITS.c.stale)
-        .order_by(FITS.c.id.desc())
-        .limit(1)
-    )
-    with database.reading() as connection:
-        return connection.execute(query).scalar()
-
-
-def stale_fits(database: Database) -> list[str]:
-    """Return the runs that must go since somebody in them has withdrawn."""
-    with database.reading() as connection:
-        return list(connection.execute(select(FITS.c.run_id).where(FITS.c.stale)).scalars())
-
-
-def forget_fit(database: Database, run_id: str) -> None:
-    """Forget a run that is gone."""
-    with database.writing() as connection:
-        connection.execute(delete(FITS).where(FITS.c.run_id == run_id))

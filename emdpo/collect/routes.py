@@ -25,7 +25,7 @@ from emdpo.collect.database import Database
 from emdpo.collect.export import person_table
 from emdpo.collect.people import ClosedError, ConflictError, NoPersonError
 from emdpo.collect.plans import MOST_GROUPS, MOST_QUESTIONS
-from emdpo.collect.rooms import NoRoomError, newest_fit, room_by_code
+from emdpo.collect.rooms import NoRoomError, Room, room_by_code
 from emdpo.core.errors import EmdpoError
 
 log = logging.getLogger("emdpo.collect")
@@ -57,9 +57,9 @@ SCRIPTS = ("page", "server", "dom", "sorting", "order", "types", "sortable")
 
 ASSETS = {"page.css": "text/css", **{f"{name}.js": "text/javascript" for name in SCRIPTS}}
 
-Types = Callable[[str, pd.DataFrame, bool], Mapping[str, Any] | None]
-"""From a run, the canonical table of one person and whether they may open the run: what they are
-told of the types and of their own, None as long as there is nothing to tell."""
+Types = Callable[[Room, pd.DataFrame], Mapping[str, Any] | None]
+"""From a room and the canonical table of one person in it: what they are told of the types and of
+their own, None as long as there is nothing to tell."""
 
 
 Model = TypeVar("Model", bound=BaseModel)
@@ -136,11 +136,7 @@ class Rooms:
     def types(self, code: str, token: str) -> dict[str, Any]:
         """Return the types found, and somebody's own; null while there are none."""
         room, who = people.person(self._database, code, token)
-        run_id = newest_fit(self._database, room)
-        if run_id is None:
-            return {"found": None}
-        table = person_table(self._database, room, who.user_id)
-        return {"found": self._types(run_id, table, room.shares_run)}
+        return {"found": self._types(room, person_table(self._database, room, who.user_id))}
 
 
 def _task(task: people.Task) -> dict[str, Any]:
@@ -159,7 +155,7 @@ def _read(model: type[Model], body: bytes) -> Model:
 
 def collect_app(
     database: Database,
-    types: Types = lambda run_id, table, shares: None,
+    types: Types = lambda room, table: None,
     withdrawn: Callable[[], None] = lambda: None,
 ) -> FastAPI:
     """Return the participant's page and what it asks for, to be mounted at `MOUNTED_AT`.

@@ -107,5 +107,5 @@ FITS = Table(
     _id(),
     _of("rooms"),
     Column("run_id", String(64), nullable=False, unique=True),
-    Column("stale", Boolean, nullable=False, default=False),  # somebody in it has withdrawn
+    Column("stale", Boolean, nullable=False, default=False),  # it must go
 )

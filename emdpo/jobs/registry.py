@@ -83,9 +83,12 @@ class Jobs:
         self._closed = False
         self._logs = ProgressReaders()
 
-    def start_fit(self, data: JobInput, config: FitConfig, *, force: bool = False) -> str:
-        """Queue a fit and return its id; EmdpoError where too many wait."""
-        return self._start(FIT, data.name, {**config.to_dict(), "force": force}, data)
+    def start_fit(
+        self, data: JobInput, config: FitConfig, *, force: bool = False, job_id: str | None = None
+    ) -> str:
+        """Queue a fit and return its id, a new one unless given; EmdpoError where too many wait."""
+        settings = {**config.to_dict(), "force": force}
+        return self._start(FIT, data.name, settings, data, job_id)
 
     def start_selection(self, data: JobInput, **settings: Any) -> str:
         """Queue a choice of the number of types and return its id; options of `selection`."""
@@ -216,11 +219,16 @@ class Jobs:
             watcher.join(_GRACE_SECONDS)
 
     def _start(
-        self, kind: str, name: str, settings: dict[str, Any], data: JobInput | None = None
+        self,
+        kind: str,
+        name: str,
+        settings: dict[str, Any],
+        data: JobInput | None = None,
+        job_id: str | None = None,
     ) -> str:
         with self._lock:
             self._check_room()
-            job_id = new_id()
+            job_id = job_id or new_id()
             folder = self.home / job_id
             (folder / "job").mkdir(parents=True)
             given = {} if data is None else {"rankings": data.rankings, "users": data.users}

@@ -57,11 +57,11 @@ def policies_figure(crowd: Crowd, halves: Sequence[Half]) -> go.Figure:
     """Return the types' policies and the people on the triangle of the three answers."""
     here = halves[-1]
     figure = question_figure(
-        "Where are the policies, and whose are the people?",
-        f"A corner: always that answer. Dots: n = {N_PEOPLE} people by what they rank high, in the "
-        f"colours of responsibilities {WHOSE[here.kind]}. Large: policies and the way they came. "
-        "Stars: planted, unseen by EM.",
-        height=330,
+        "Where are the policies and the people?",
+        f"A corner: always that answer. Dots: n = {N_PEOPLE} people by what they rank high, "
+        f"coloured by responsibilities {WHOSE[here.kind]}. Large: policies and their way. "
+        "Stars: planted.",
+        height=324,
         legend=N_TYPES + 1,
         headroom=4,
     )

@@ -8,7 +8,7 @@ import pytest
 from collecting import join, plan, prefer, rank, token
 from sqlalchemy import func, select, text
 
-from emdpo.collect import people, rooms
+from emdpo.collect import fits, people, rooms
 from emdpo.collect.database import URL, Database
 from emdpo.collect.plans import Candidate, GroupQuestion, Question
 from emdpo.collect.schema import METADATA
@@ -95,8 +95,8 @@ def test_deleting_a_room_leaves_nothing_of_it_and_all_of_its_neighbour(database,
         join(database, each.code, f"ann-{each.code}")
         prefer(database, each.code, f"ann-{each.code}", "Answer 0")
     before = rows_in(database)
-    rooms.add_fit(database, room, "run-a", [])
-    rooms.add_fit(database, other, "run-b", [])
+    fits.add_fit(database, room, "run-a", [])
+    fits.add_fit(database, other, "run-b", [])
     assert rooms.delete_room(database, room) == ("run-a",)
     after = rows_in(database)
     assert after == {name: n // 2 for name, n in before.items()} | {"fits": 1}
@@ -122,22 +122,6 @@ def test_rooms_without_people_make_way_once_they_are_old(database, room, monkeyp
     with pytest.raises(rooms.NoRoomError):
         rooms.room_by_key(database, empty)
     assert rooms.counts(database, room).people == 1
-
-
-def test_the_newest_fit_counts_until_somebody_withdraws(database, room):
-    join(database, room.code, "ann")
-    _, ann = people.person(database, room.code, token("ann"))
-    assert rooms.newest_fit(database, room) is None
-    rooms.add_fit(database, room, "first", [ann.user_id])
-    rooms.add_fit(database, room, "second", [ann.user_id])
-    assert rooms.newest_fit(database, room) == "second"
-    people.withdraw(database, room.code, token("ann"))
-    assert rooms.newest_fit(database, room) is None
-    assert sorted(rooms.stale_fits(database)) == ["first", "second"]
-    rooms.forget_fit(database, "first")
-    assert rooms.stale_fits(database) == ["second"]
-    rooms.add_fit(database, room, "begun before she withdrew", [ann.user_id])
-    assert rooms.newest_fit(database, room) is None
 
 
 PLAN = plan()

@@ -39,6 +39,17 @@ def test_figures_say_whose_responsibilities_they_show(n, whose):
         assert "n = 40" in told(figure) and figure.layout.title.text.endswith("?</b>")
 
 
+@pytest.mark.parametrize("n", [1, 2, 3, 6])
+def test_the_three_figures_are_of_one_height(n):
+    """They stand side by side; their words must not take different numbers of lines."""
+    figures = (
+        policies_figure(CROWD, HALVES[:n]),
+        responsibilities_figure(CROWD, HALVES[n - 1]),
+        climb_figure(HALVES[:n]),
+    )
+    assert len({figure.layout.height for figure in figures}) == 1
+
+
 def test_policies_stand_at_their_chances_at_the_end_of_their_way():
     figure = policies_figure(CROWD, HALVES)
     at = policy(CROWD, HALVES[-1].policies) @ CORNERS

@@ -65,14 +65,15 @@ def class_room(place, collect_page, wait_for):
     """Return key, room and run of a room of twelve people whose types were found."""
     from class_room import answer, class_plan
 
-    from emdpo.collect.rooms import newest_fit, open_room, room_by_key
+    from emdpo.collect.rooms import open_room, room_by_key
+    from emdpo.ui.collect.runs import newest_run
 
     _, events, _, part = collect_page
     key = open_room(place.rooms, class_plan())
     room = room_by_key(place.rooms, key)
     answer(place, room, [f"person-{n}" for n in range(12)])
     shown = events.start(key, False, 1, {}, 2, "auto", "loglinear", 0)
-    run_id = newest_fit(place.rooms, room)
+    run_id = newest_run(place, room).job_id
     assert shown[part.mine]["run"] == run_id and shown[part.mine]["runs"][0] == run_id
     assert not shown[part.start].interactive and shown[part.stop].interactive
     assert wait_for(place, run_id).state is JobState.DONE

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 
 import numpy as np
@@ -45,7 +46,7 @@ def test_a_fitted_persons_posterior_is_the_fits_responsibility(place, class_room
     rows = dict(zip(fit.rankings.users.index, fit.responsibilities, strict=True))
     for name in ("person-0", "person-11"):
         user_id = user_of(place, room, name)
-        said = told(place, run_id, person_table(place.rooms, room, user_id), False)
+        said = told(place, room, person_table(place.rooms, room, user_id))
         assert said["you"]["posterior"] == pytest.approx(rows[user_id].tolist(), abs=1e-9)
         best = int(np.argmax(rows[user_id])) + 1
         assert said["you"]["verdict"].endswith(f"Type {best}.")
@@ -56,7 +57,7 @@ def test_a_fitted_persons_posterior_is_the_fits_responsibility(place, class_room
 def test_the_types_are_told_with_shares_and_what_they_rest_on(place, class_room):
     """Planted: 8 of 12 like long answers best, 4 short ones; nobody may open the run."""
     _, room, run_id = class_room
-    said = told(place, run_id, rankings_table(place.rooms, room).head(0), False)
+    said = told(place, room, rankings_table(place.rooms, room).head(0))
     assert said["you"] is None and said["run"] is None and not said["chat"]
     assert (said["n_people"], said["n_rankings"]) == (12, 48)
     assert [each["share"] for each in said["types"]] == pytest.approx([8 / 12, 4 / 12], abs=0.02)
@@ -68,14 +69,19 @@ def test_rankings_of_answers_that_the_fit_does_not_know_tell_nothing(place, clas
     _, room, run_id = class_room
     table = person_table(place.rooms, room, user_of(place, room, "person-0"))
     strange = table.assign(response_id=[f"other-{n}" for n in range(len(table))])
-    assert told(place, run_id, strange, True)["you"] is None
-    assert told(place, run_id, strange, True)["run"] == run_id
+    said = told(place, dataclasses.replace(room, shares_run=True), strange)
+    assert said["you"] is None and said["run"] == run_id
 
 
-def test_while_there_is_no_result_nothing_is_told(place, class_room):
-    _, room, _ = class_room
-    table = rankings_table(place.rooms, room).head(0)
-    assert told(place, "x" * 22, table, False) is None
+def test_while_there_is_no_result_nothing_is_told(place):
+    from emdpo.collect.fits import add_fit
+
+    room = room_by_key(place.rooms, open_room(place.rooms, class_plan()))
+    table = rankings_table(place.rooms, room)
+    assert told(place, room, table) is None
+    add_fit(place.rooms, room, "y" * 22, [])
+    assert told(place, room, table) is None
+    delete_room(place.rooms, room)
 
 
 def test_a_phone_asks_for_its_type_and_nobody_elses(place, phone, class_room):
@@ -90,7 +96,7 @@ def test_a_phone_asks_for_its_type_and_nobody_elses(place, phone, class_room):
 
 
 def test_withdrawing_on_a_phone_deletes_the_run_at_once(place, phone, class_room):
-    from emdpo.collect.rooms import add_fit
+    from emdpo.collect.fits import add_fit
 
     key = open_room(place.rooms, class_plan())
     room = room_by_key(place.rooms, key)

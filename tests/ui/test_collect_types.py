@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shutil
 import time
 from types import SimpleNamespace
 
@@ -13,17 +14,12 @@ from processes import runs
 
 from emdpo.collect import people
 from emdpo.collect.export import ExportConfig, rankings_table
-from emdpo.collect.rooms import (
-    add_fit,
-    delete_room,
-    newest_fit,
-    open_room,
-    room_by_key,
-    stale_fits,
-)
+from emdpo.collect.fits import add_fit, fits_of, stale_fits
+from emdpo.collect.rooms import delete_room, open_room, room_by_key
 from emdpo.core.errors import EmdpoError
 from emdpo.jobs import JobState, folder_of
-from emdpo.ui.collect.runs import close_for_good, fit_room, forget_stale, remove
+from emdpo.ui.collect.runs import close_for_good, fit_room, forget_stale, newest_run, remove
+from emdpo.ui.workplace import Workplace
 
 REQUEST = SimpleNamespace(headers={"referer": "http://x/collect"})
 
@@ -85,7 +81,7 @@ def test_what_was_found_stays_on_the_wall_while_a_new_fit_runs(place, events, pa
     seen = events.watch(key, "")[part.seen]
     shown = events.start(key, *SETTINGS)
     assert not {part.contents, part.cards, part.seen} & set(shown)
-    newer = newest_fit(place.rooms, room)
+    newer = newest_run(place, room).job_id
     assert newer != run_id and not events.watch(key, seen)[part.start].interactive
     assert not events.stop(key)[part.stop].interactive
 
@@ -94,11 +90,53 @@ def test_who_withdraws_while_a_fit_runs_ends_it(place, events, opened):
     key, room = opened
     answer(place, room, ["ann", "bob"])
     events.start(key, *SETTINGS)
-    run_id = newest_fit(place.rooms, room)
+    run_id = newest_run(place, room).job_id
     child = place.jobs._running[run_id].pid
     people.withdraw(place.rooms, room.code, token("ann"))
     events.watch(key, "")
     assert not (place.home / run_id).exists() and not runs(child)
+
+
+def test_of_a_server_killed_while_it_queues_a_fit_a_withdrawal_finds_the_run(tmp_path, monkeypatch):
+    """What is on disk when the fit has just been queued is what a killed server leaves."""
+    place = Workplace(tmp_path / "home")
+    room = room_by_key(place.rooms, open_room(place.rooms, class_plan()))
+    answer(place, room, ["ann", "bob"])
+    place.jobs._slots = 0  # it waits, as behind another fit
+    queue = place.jobs.start_fit
+
+    def queue_and_copy(*given, **settings):
+        run_id = queue(*given, **settings)
+        shutil.copytree(place.home, tmp_path / "killed")
+        return run_id
+
+    monkeypatch.setattr(place.jobs, "start_fit", queue_and_copy)
+    run_id = fit_room(place, room, ExportConfig(), 2, "auto", "loglinear", 0)
+    place.close()
+    after = Workplace(tmp_path / "killed")
+    assert (after.home / run_id / "job" / "rankings.jsonl").exists()
+    people.withdraw(after.rooms, room.code, token("ann"))
+    forget_stale(after)
+    assert not (after.home / run_id).exists()
+    after.close()
+
+
+def test_a_run_that_never_began_hides_none_that_did(place, events, part, copied):
+    """A server killed between registering and queueing leaves the run before on the wall."""
+    key, room, run_id = copied
+    add_fit(place.rooms, room, "x" * 22, [])
+    assert newest_run(place, room).job_id == run_id
+    assert events.watch(key, "")[part.contents].visible
+
+
+def test_a_fit_that_cannot_be_queued_leaves_nothing(place, events, opened, monkeypatch):
+    key, room = opened
+    answer(place, room, ["ann", "bob"])
+    monkeypatch.setattr(place.jobs, "_queue_length", 0)
+    with pytest.raises(EmdpoError, match="are waiting"):
+        fit_room(place, room, ExportConfig(), 2, "auto", "loglinear", 0)
+    forget_stale(place)
+    assert fits_of(place.rooms, room) == stale_fits(place.rooms) == []
 
 
 def test_adapters_are_fitted_on_the_embedded_model(place, opened):
@@ -118,7 +156,7 @@ def test_who_withdraws_takes_the_run_along(place, events, part, copied):
     shown = events.watch(key, "")
     assert not folder.exists() and stale_fits(place.rooms) == []
     assert not shown[part.contents].visible and "No types yet" in shown[part.state]
-    assert newest_fit(place.rooms, room) is None
+    assert newest_run(place, room) is None
 
 
 def test_a_deleted_room_leaves_no_run_and_no_table(place, collect_page, copied):
@@ -167,7 +205,7 @@ def test_more_types_than_people_fail_with_the_reason(place, events, part, opened
     key, room = opened
     answer(place, room, ["ann", "bob"])
     events.start(key, False, 1, {}, 3, "auto", "loglinear", 0)
-    assert wait_for(place, newest_fit(place.rooms, room)).state is JobState.FAILED
+    assert wait_for(place, newest_run(place, room).job_id).state is JobState.FAILED
     shown = events.watch(key, "")
     assert "n_types" in shown[part.state] or "types" in shown[part.state]
     assert not shown[part.contents].visible

@@ -10,23 +10,19 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from emdpo.collect.export import ExportConfig, rankings_table
-from emdpo.collect.rooms import (
-    NoRoomError,
-    Room,
-    add_fit,
-    delete_room,
-    forget_fit,
-    stale_fits,
-)
+from emdpo.collect.fits import beginning_fit, fits_of, forget_fit, stale_fits
+from emdpo.collect.rooms import Room, delete_room
 from emdpo.core.errors import EmdpoError, RunError
 from emdpo.fitting import FitConfig
-from emdpo.jobs import JobInput
+from emdpo.jobs import JobInput, new_id
+from emdpo.ui.fit_events import status_or_none
 from emdpo.ui.fit_form import config_of
 from emdpo.ui.workplace import Workplace
 
 if TYPE_CHECKING:
     import pandas as pd
 
+    from emdpo.jobs import JobStatus
 
 _HANDED_OUT_SECONDS = 60.0
 
@@ -42,12 +38,13 @@ def fit_room(
 ) -> str:
     """Queue a fit of all rankings that a room has now, and return the run's id.
 
-    The room knows of the run from the start, so that it goes when somebody in it withdraws.
+    The room knows of the run before it begins, so that it goes when somebody in it withdraws.
 
     Raises
     ------
     EmdpoError
-        There are no rankings, the settings are out of range, or too many fits wait.
+        There are no rankings, the settings are out of range, somebody withdraws at this moment, or
+        too many fits wait.
     """
     default = FitConfig(n_types=1)
     config = config_of(
@@ -58,17 +55,23 @@ def fit_room(
     users = set(table["user_id"])
     if not users:
         raise EmdpoError("nobody has ranked anything yet")
+    run_id = new_id()
     with tempfile.TemporaryDirectory(prefix="emdpo-room-") as folder:
         path = Path(folder) / "rankings.jsonl"
         path.write_text(as_jsonl(table), "utf-8")
-        run_id = place.jobs.start_fit(JobInput(path, None, room.title), config)
-    try:
-        add_fit(place.rooms, room, run_id, users)
-    except NoRoomError:  # deleted meanwhile
-        remove(place, run_id)
-        raise
-    forget_stale(place)
+        data = JobInput(path, None, room.title)
+        with beginning_fit(place.rooms, room, run_id, users):
+            place.jobs.start_fit(data, config, job_id=run_id)
     return run_id
+
+
+def newest_run(place: Workplace, room: Room) -> JobStatus | None:
+    """Return where the run made last of a room stands; None where there is none.
+
+    One that is registered and has not begun does not count.
+    """
+    found = (status_or_none(place, run_id) for run_id in fits_of(place.rooms, room))
+    return next((status for status in found if status is not None), None)
 
 
 def as_jsonl(table: pd.DataFrame) -> str:
@@ -78,7 +81,7 @@ def as_jsonl(table: pd.DataFrame) -> str:
 
 
 def forget_stale(place: Workplace) -> None:
-    """Delete the runs in which somebody has withdrawn, and tables that were handed out.
+    """Delete runs that must go, as after a withdrawal, and tables that were handed out.
 
     A run that is worked on goes as soon as it can; Gradio has a copy of a table after a moment.
     """

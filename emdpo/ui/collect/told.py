@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import emdpo
 from emdpo.core.errors import RunError
 from emdpo.settings import ADAPTERS
+from emdpo.ui.collect.runs import newest_run
 from emdpo.ui.collect.types_part import everybody
 from emdpo.ui.type_facts import portraits
 from emdpo.ui.workplace import Workplace
@@ -16,26 +17,23 @@ from emdpo.who_am_i_words import doubts, rests_on, verdict
 if TYPE_CHECKING:
     import pandas as pd
 
+    from emdpo.collect.rooms import Room
     from emdpo.core.portraits import TypePortrait
     from emdpo.fitting import Fit
 
 WISHES = 3
 
 
-def told(
-    place: Workplace, run_id: str, table: pd.DataFrame, shares_run: bool
-) -> dict[str, Any] | None:
+def told(place: Workplace, room: Room, table: pd.DataFrame) -> dict[str, Any] | None:
     """Return the types of a room and somebody's own; None while there is nothing to tell.
 
     Parameters
     ----------
     place
-    run_id : str
-        The newest run of the room.
+    room
+        Its newest run is told of.
     table : DataFrame
         Canonical, of that one person, with what they gave after the fit, too.
-    shares_run : bool
-        Whether they may open the run.
 
     Returns
     -------
@@ -44,9 +42,11 @@ def told(
         and high (95% interval over people), and wishes in words; you: see `own`; run: its id where
         it may be opened; chat: whether its types can be talked to.
     """
+    run = newest_run(place, room)
+    if run is None or not run.has_result:
+        return None
+    run_id = run.job_id
     try:
-        if not place.status(run_id).has_result:
-            return None
         fit = place.fit(run_id)
         types = _types(place, run_id)
     except RunError:  # gone meanwhile, since somebody withdrew
@@ -56,8 +56,8 @@ def told(
         "n_rankings": fit.rankings.n_rankings,
         "types": types,
         "you": own(fit, table),
-        "run": run_id if shares_run else None,
-        "chat": shares_run and place.status(run_id).config.get("policy") == ADAPTERS,
+        "run": run_id if room.shares_run else None,
+        "chat": room.shares_run and run.config.get("policy") == ADAPTERS,
     }
 
 

@@ -8,15 +8,14 @@ from typing import TYPE_CHECKING, Any
 import gradio as gr
 
 from emdpo.cards import reading_note
-from emdpo.collect.rooms import Room, counts, newest_fit, set_shares_run
+from emdpo.collect.rooms import Room, counts, set_shares_run
 from emdpo.jobs import JobState
 from emdpo.plots.collecting import room_shares_figure
 from emdpo.settings import LOGLINEAR
 from emdpo.ui import fit_view
 from emdpo.ui.collect.room_events import RoomEvents, Shown, export_config
-from emdpo.ui.collect.runs import fit_room, forget_stale
+from emdpo.ui.collect.runs import fit_room, forget_stale, newest_run
 from emdpo.ui.faults import one_line
-from emdpo.ui.fit_events import status_or_none
 from emdpo.ui.fit_form import POLICIES
 from emdpo.ui.markup import line, pill, text
 from emdpo.ui.session import with_run
@@ -145,10 +144,10 @@ class TypesEvents:
     def stop(self, key: str) -> Shown:
         """Stop the fit under way; the best so far is kept."""
         room = self._rooms.found(key)
-        run_id = newest_fit(self._place.rooms, room) if room else None
+        run = newest_run(self._place, room) if room else None
         try:
-            if run_id is not None:
-                self._place.jobs.stop(run_id)
+            if run is not None:
+                self._place.jobs.stop(run.job_id)
         except Exception as error:  # noqa: BLE001 - shown as one line
             return {self._part.state: line(one_line(error), "error")}
         return {self._part.stop: gr.Button(interactive=False)}
@@ -174,7 +173,7 @@ class TypesEvents:
     def _watched(self, room: Room, seen: str) -> Shown:
         part = self._part
         forget_stale(self._place)
-        run = status_or_none(self._place, newest_fit(self._place.rooms, room) or "")
+        run = newest_run(self._place, room)
         active = run is not None and run.state.is_active
         shown: Shown = {
             part.start: gr.Button(interactive=not active),
