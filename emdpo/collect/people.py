@@ -15,6 +15,7 @@ import numpy as np
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from emdpo.collect.database import Database
+from emdpo.collect.fits import mark_fits
 from emdpo.collect.plans import LONGEST_NAME, GroupQuestion, Question, is_storable
 from emdpo.collect.rooms import (
     OUTCOMES,
@@ -23,10 +24,11 @@ from emdpo.collect.rooms import (
     NoRoomError,
     Room,
     digest,
+    inserted,
     questions_of,
     room_by_code,
 )
-from emdpo.collect.schema import ANSWERS, FITS, PERSONS, QUESTIONS, TASKS
+from emdpo.collect.schema import ANSWERS, PERSONS, QUESTIONS, TASKS
 from emdpo.core.errors import EmdpoError
 
 MOST_PEOPLE = 5_000
@@ -114,9 +116,8 @@ def join(
             "token_sha256": digest(token),
             "groups": _checked_groups(groups, room.groups),
         }
-        key = connection.execute(insert(PERSONS).values(row)).inserted_primary_key
-        assert key is not None  # noqa: S101 - the table has one
-        connection.execute(insert(TASKS), _draw_tasks(connection, room, key[0], rng))
+        person_id = inserted(connection, PERSONS, row)
+        connection.execute(insert(TASKS), _draw_tasks(connection, room, person_id, rng))
 
 
 def _checked_groups(given: Mapping[str, str], asked: Sequence[GroupQuestion]) -> dict[str, str]:
@@ -271,10 +272,13 @@ def withdraw(database: Database, code: str, token: str) -> None:
         row = _row(connection, room, token)
         if row is None:
             return
-        connection.execute(delete(PERSONS).where(PERSONS.c.id == row.id))
-        mine = FITS.c.room_id == room.room_id
-        connection.execute(update(FITS).where(mine).values(stale=True))
+        _delete(connection, room, row)
     database.forget_deleted()
+
+
+def _delete(connection: Connection, room: Room, row: Row[Any]) -> None:
+    mark_fits(connection, room, row.id)
+    connection.execute(delete(PERSONS).where(PERSONS.c.id == row.id))
 
 
 def _present(connection: Connection, room: Room, token: str, *, hold: bool = False) -> Row[Any]:

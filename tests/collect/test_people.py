@@ -226,6 +226,14 @@ def test_a_token_is_somebody_in_one_room_only(database, room):
         people.person(database, "NOROOM", token("ann"))
 
 
+def test_one_token_may_be_used_in_two_rooms(database, room):
+    other = rooms.room_by_key(database, rooms.open_room(database, plan()))
+    join(database, room.code, "ann")
+    join(database, other.code, "ann")
+    people.withdraw(database, other.code, token("ann"))
+    assert rooms.counts(database, room).people == 1
+
+
 def test_withdrawing_leaves_nothing_of_one_and_all_of_the_other(database, room):
     for name in ("ann", "ben"):
         join(database, room.code, name, age="old")
