@@ -145,7 +145,8 @@ def _make_way(connection: Connection) -> None:
     is_old = ROOMS.c.created < time.time() - _EMPTY_SECONDS
     connection.execute(delete(ROOMS).where(is_old, ~has_people))
     if connection.execute(count).scalar_one() >= MOST_ROOMS:
-        raise EmdpoError("there are too many rooms on this server; please try again tomorrow")
+        words = "whoever runs it can delete old ones"
+        raise EmdpoError(f"this server has {MOST_ROOMS:,} rooms, as many as it keeps: {words}")
 
 
 def _free_code(connection: Connection) -> str:

@@ -58,7 +58,7 @@ def fit_room(
     if not users:
         raise EmdpoError("nobody has ranked anything yet")
     run_id = new_id()
-    with tempfile.TemporaryDirectory(prefix="emdpo-room-") as folder:
+    with tempfile.TemporaryDirectory(dir=place.copies) as folder:
         path = Path(folder) / "rankings.jsonl"
         path.write_text(as_jsonl(table), "utf-8")
         data = JobInput(path, None, room.title)
