@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -24,6 +24,7 @@ from emdpo.collect.rooms import (
     NoRoomError,
     Room,
     digest,
+    hold_room,
     inserted,
     questions_of,
     room_by_code,
@@ -272,13 +273,35 @@ def withdraw(database: Database, code: str, token: str) -> None:
         row = _row(connection, room, token)
         if row is None:
             return
-        _delete(connection, room, row)
+        _delete(connection, room, row.id)
     database.forget_deleted()
 
 
-def _delete(connection: Connection, room: Room, row: Row[Any]) -> None:
-    mark_fits(connection, room, row.id)
-    connection.execute(delete(PERSONS).where(PERSONS.c.id == row.id))
+def take_out(database: Database, room: Room, user_ids: Collection[str]) -> None:
+    """Delete people of these ids at the wish of the room's owner, as if each had withdrawn.
+
+    Raises
+    ------
+    NoRoomError
+    NoPersonError
+        One of them is not in the room; then nobody is deleted.
+    """
+    query = select(PERSONS.c.id, PERSONS.c.user_id).where(
+        PERSONS.c.room_id == room.room_id, PERSONS.c.user_id.in_(user_ids)
+    )
+    with database.writing() as connection:
+        hold_room(connection, room)
+        rows = connection.execute(query).all()
+        if strangers := sorted(set(user_ids) - {row.user_id for row in rows}):
+            raise NoPersonError(f"nobody in this room has the id {strangers[0]!r:.60}")
+        for row in rows:
+            _delete(connection, room, row.id)
+    database.forget_deleted()
+
+
+def _delete(connection: Connection, room: Room, person_id: int) -> None:
+    mark_fits(connection, room, person_id)
+    connection.execute(delete(PERSONS).where(PERSONS.c.id == person_id))
 
 
 def _present(connection: Connection, room: Room, token: str, *, hold: bool = False) -> Row[Any]:
@@ -312,5 +335,6 @@ __all__ = [
     "answer",
     "join",
     "person",
+    "take_out",
     "withdraw",
 ]

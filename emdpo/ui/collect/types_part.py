@@ -93,7 +93,8 @@ def types_part(mine: gr.BrowserState) -> TypesPart:
             False,
             label="People may open the whole run",
             info="Everybody always sees the types and their own. With this they may also open the "
-            "run in the Workbench, with all rankings under random ids, and chat with its types.",
+            "run in the Workbench, with all rankings under random ids, and chat with its types. "
+            "Taking it back hides the link; who has opened a run can still open that one.",
             elem_id="share-run",
         )
         features = gr.Dropdown(
