@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from emdpo.core.errors import EmdpoError
@@ -71,16 +71,21 @@ def check_plan(plan: RoomPlan) -> None:
     """Raise EmdpoError saying what is wrong with a plan."""
     _check_text("the title", plan.title, LONGEST_TITLE)
     _check_text("the consent", plan.consent, LONGEST_TEXT)
-    _check_number("questions", len(plan.questions), 1, MOST_QUESTIONS)
+    check_questions(plan.questions)
     _check_number("questions for each person", plan.per_person, 1, len(plan.questions))
     _check_number("questions about people", len(plan.groups), 0, MOST_GROUPS)
-    _check_distinct("the id of a question", (each.prompt_id for each in plan.questions))
     _check_distinct("a question about people", (each.name for each in plan.groups))
-    for number, question in enumerate(plan.questions, start=1):
-        _check_question(f"question {number}", question)
-    _check_length("the questions and answers have", sum(map(_length, plan.questions)), LONGEST_PLAN)
     for group in plan.groups:
         _check_group(group)
+
+
+def check_questions(questions: Sequence[Question]) -> None:
+    """Raise EmdpoError saying what is wrong with the questions of a plan."""
+    _check_number("questions", len(questions), 1, MOST_QUESTIONS)
+    _check_distinct("the id of a question", (each.prompt_id for each in questions))
+    for number, question in enumerate(questions, start=1):
+        _check_question(f"question {number}", question)
+    _check_length("the questions and answers have", sum(map(_length, questions)), LONGEST_PLAN)
 
 
 def _check_question(name: str, question: Question) -> None:

@@ -15,7 +15,9 @@ from emdpo.core.readers import detect_columns, read_table
 from emdpo.core.tables.prompts import prompts
 from emdpo.demo import demo_file
 
-_BULLET = re.compile(r"\s*(?:[-*•]|[A-Ha-h1-8][.)])\s+")
+_DASH = re.compile(r"\s*(?:[-*•]\s+|[-•](?=[^\W\d_]))")
+_NUMBER = re.compile(r"\s*(?:\d{1,3}|[A-Ha-h])[.)]\s+")
+"""Either begins an answer; where answers have dashes, a number begins their question."""
 
 
 def pasted_questions(text: str) -> tuple[Question, ...]:
@@ -39,8 +41,11 @@ def pasted_questions(text: str) -> tuple[Question, ...]:
 def _pasted(number: int, block: str) -> Question:
     prompt: list[str] = []
     answers: list[str] = []
-    for row in block.strip("\n").split("\n"):
-        if bullet := _BULLET.match(row):
+    rows = block.strip("\n").split("\n")
+    if any(map(_DASH.match, rows[1:])) and (numbered := _NUMBER.match(rows[0])):
+        prompt.append(rows.pop(0)[numbered.end() :].strip())
+    for row in rows:
+        if bullet := _DASH.match(row) or _NUMBER.match(row):
             answers.append(row[bullet.end() :].strip())
         elif answers:
             answers[-1] += "\n" + row.strip()
@@ -51,7 +56,8 @@ def _pasted(number: int, block: str) -> Question:
         raise EmdpoError(f"question {number} has no text above its answers")
     if len(answers) < 2:
         raise EmdpoError(
-            f"question {number} ({first!r:.40}) has {len(answers)} answers: begin each with a dash"
+            f"question {number} ({first!r:.40}) has {len(answers)} answers: begin each on a "
+            "line of its own with a dash and a space"
         )
     return _question(f"q{number}", first, answers)
 
@@ -130,7 +136,8 @@ def _gathered(
     shown: dict[str, str] = {}
     answers: dict[str, dict[str, str | None]] = {}
     for key, prompt, texts, response_id in rows:
-        shown.setdefault(key, prompt)
+        if shown.setdefault(key, prompt) != prompt:
+            raise DataError(f"one id has two prompts, {shown[key]!r:.40} and {prompt!r:.40}")
         known = answers.setdefault(key, {})
         for text in texts:
             known.setdefault(text, response_id if len(texts) == 1 else None)
@@ -152,10 +159,12 @@ def pasted_groups(text: str) -> tuple[GroupQuestion, ...]:
     ('under 30', '30 or more')
     >>> pasted_groups("your school")[0]
     GroupQuestion(name='your school', choices=())
+
+    The name ends at the first colon with a space after it, or at the first colon.
     """
     found = []
     for row in filter(None, map(str.strip, text.splitlines())):
-        name, _, choices = row.partition(":")
+        name, _, choices = row.partition(": " if ": " in row else ":")
         parts = tuple(part.strip() for part in choices.split("|") if part.strip())
         found.append(GroupQuestion(name.strip(), parts))
     return tuple(found)

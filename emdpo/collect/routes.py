@@ -222,8 +222,8 @@ def _add_pages(app: FastAPI) -> None:
             raise HTTPException(404, "there is nothing of that name")
         return FileResponse(PAGE / name, media_type=ASSETS[name])
 
-    @app.get("/")
-    @app.get("/{code}")
+    @app.api_route("/", methods=["GET", "HEAD"])
+    @app.api_route("/{code}", methods=["GET", "HEAD"])
     async def page() -> Response:
         return FileResponse(PAGE / "page.html", media_type="text/html")
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+from contextlib import contextmanager
 
 import pytest
 
@@ -13,6 +14,16 @@ CHROMIUM = shutil.which("chromium") or shutil.which("chromium-browser")
 
 HARMLESS = ("favicon", "manifest.json", "net::ERR_ABORTED", "AbortError", "Connection errored out")
 """Said by Gradio's own script, the last three when a reload cuts its event stream."""
+
+WIDE = {"width": 1280, "height": 900}
+
+FITS = """(width) =>
+    window.innerWidth === width &&
+    document.documentElement.scrollWidth <= width &&
+    [...document.querySelectorAll(".js-plotly-plot, .js-plotly-plot .main-svg")]
+        .filter((each) => each.checkVisibility())
+        .map((each) => each.getBoundingClientRect())
+        .every((box) => box.left >= 0 && box.right <= width + 1)"""
 
 
 @pytest.fixture(scope="package")
@@ -63,10 +74,10 @@ def browser():
         browser.close()
 
 
-@pytest.fixture
-def page(browser, address):
-    """Yield the opened page; fail on any console error, dialog or request to another host."""
-    context = browser.new_context(viewport={"width": 1280, "height": 900})
+@contextmanager
+def watched_page(browser, address):
+    """Give an empty page; fail on any console error, dialog or request to another host."""
+    context = browser.new_context(viewport=WIDE)
     page = context.new_page()
     page.set_default_timeout(20_000)
     complaints: list[str] = []
@@ -74,11 +85,31 @@ def page(browser, address):
     page.on("pageerror", lambda error: complaints.append(str(error)))
     page.on("dialog", lambda dialog: (complaints.append("a dialog"), dialog.dismiss()))
     page.on("request", lambda r: None if is_own(r.url, address) else complaints.append(r.url))
-    page.goto(address)
-    page.wait_for_selector("#load-demo")
     yield page
     context.close()
     assert [c for c in complaints if not any(word in c for word in HARMLESS)] == []
+
+
+@pytest.fixture
+def page(browser, address):
+    """Yield the opened Workbench."""
+    with watched_page(browser, address) as page:
+        page.goto(address)
+        page.wait_for_selector("#load-demo")
+        yield page
+
+
+@pytest.fixture(scope="module")
+def shared_page(browser, address):
+    """Yield a page for all tests of a module that each open what they need: loading is slow."""
+    with watched_page(browser, address) as page:
+        yield page
+
+
+def expect_fit(page, width):
+    """Make the page so wide, and wait until nothing, no figure either, is wider."""
+    page.set_viewport_size({"width": width, "height": WIDE["height"]})
+    page.wait_for_function(FITS, arg=width)
 
 
 def is_own(url: str, address: str) -> bool:

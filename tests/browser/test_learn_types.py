@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.browser.test_learn_rules import figure, fits, press
+from tests.browser.test_learn_rules import figure, press
+
+from .conftest import expect_fit
 
 pytestmark = pytest.mark.browser
 
@@ -30,7 +32,8 @@ def test_three_ways_of_asking_are_compared_and_follow_the_keys(figure):
     expect(told[2]).to_contain_text("no number of people")
     page.get_by_role("button", name="The code that draws this").first.click()
     expect(page.locator("#pairs-code")).to_contain_text("n_answers=1")
-    assert all(fits(page, width) for width in (1280, 400, 360))
+    for width in (1280, 400, 360):
+        expect_fit(page, width)
 
 
 def test_em_goes_by_half_steps_gets_stuck_and_restarts(figure):
@@ -62,4 +65,12 @@ def test_em_goes_by_half_steps_gets_stuck_and_restarts(figure):
     expect(verdict).to_contain_text("at the best that 5 starts")
     page.get_by_role("button", name="The code that draws this").first.click()
     expect(page.locator("#em-code")).to_contain_text('"random", np.random.default_rng(2)')
-    assert all(fits(page, width) for width in (1280, 400, 360))
+    page.click("#em-again")
+    expect(state).to_contain_text("0, at the start")
+    page.click("#em-end")
+    page.click("#em-again")  # while it runs to the end, which must not show up later
+    expect(page.locator("#em-draw input[type=number]")).to_have_value("4")
+    page.wait_for_timeout(1500)
+    expect(state).to_contain_text("0, at the start")
+    for width in (1280, 400, 360):
+        expect_fit(page, width)

@@ -48,12 +48,27 @@ def test_pasted_text_of_several_lines():
 
 
 @pytest.mark.parametrize(
+    ("text", "prompt", "answers"),
+    [
+        ("1. Which?\n- a\n- b", "Which?", ["a", "b"]),
+        ("12) Which?\nof these\n• a\n• b", "Which?\nof these", ["a", "b"]),
+        ("Which?\n-a\n-b", "Which?", ["a", "b"]),
+        ("How cold?\n- -5\n-3 at least\n- 0", "How cold?", ["-5\n-3 at least", "0"]),
+        ("Which?\n12. a\n13. b", "Which?", ["a", "b"]),
+    ],
+)
+def test_what_begins_a_question_and_what_an_answer(text, prompt, answers):
+    assert texts(pasted_questions(text)) == [(prompt, answers)]
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         (" \n\n ", "no questions yet"),
         (PASTED, "question 2 has no text"),
         ("Why?\n- Because.", r"question 1 \('Why\?'\) has 1 answers"),
         ("Why?", "has 0 answers"),
+        ("1. Why?\n2. Because.\n3. So.", "question 1 has no text"),
     ],
 )
 def test_pasted_text_that_is_none(text, message):
@@ -120,6 +135,7 @@ def test_conversations_are_shown_as_text(tmp_path):
         ('prompt,responses\na,"[1, 2]"\n', "no text"),
         ('prompt,responses\na,"[oh"\n', "not JSON"),
         ("prompt,response\n", "no rows"),
+        ("prompt_id,prompt,response\n1,p,a\n1,p,b\n1,r,c\n", "one id has two prompts, 'p' and 'r'"),
     ],
 )
 def test_files_that_hold_no_questions(tmp_path, text, message):
@@ -130,9 +146,10 @@ def test_files_that_hold_no_questions(tmp_path, text, message):
 
 
 def test_questions_about_people():
-    found = pasted_groups("age: under 30 | 30 or more \n\n  town \nclass: 5a|5b|\n")
+    found = pasted_groups("age: under 30 | 30 or more \n\n  town \nclass:5a|5b|\nat 10:30: a|b")
     assert [(g.name, g.choices) for g in found] == [
         ("age", ("under 30", "30 or more")),
         ("town", ()),
         ("class", ("5a", "5b")),
+        ("at 10:30", ("a", "b")),
     ]

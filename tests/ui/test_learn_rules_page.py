@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 
 import numpy as np
+import pandas as pd
 import pytest
 
 pytest.importorskip("gradio")
@@ -67,13 +68,26 @@ def test_the_types_table_has_every_answer_and_chances_that_sum_to_one():
     assert re.findall(r'<th scope="col">(.+?)</th>', table) == ["type", *EXAMPLE.answers]
 
 
-def test_the_game_plays_on_and_stops_at_both_ends():
-    assert hedge._play(1, 100, 1) == 2
-    assert hedge._play(10, 100, 95) == 100
-    assert hedge._play(-500, 100, 60) == 1
+def test_the_game_stops_at_its_end():
     state, path, gap = hedge._show(50, 30, 20, 20, 500)  # more rounds than the game has
     assert "20" in state and len(path.data[-3].x) == 20
     assert len(gap.data[0].x) == 20
+
+
+@pytest.mark.parametrize(
+    "table",
+    [
+        pd.DataFrame([["x"]]),
+        pd.DataFrame([["a", 1]], columns=["type", "people"]),
+        pd.DataFrame([["a", 1, 50]], columns=["type", "A", "people"]),
+        pd.DataFrame(columns=["type", "A", "B", "people"]),
+        pd.DataFrame(1.0, index=range(13), columns=["A", "B", "people"]),
+        pd.DataFrame(1.0, index=range(3), columns=[*"ABCDEFGHIJKLM", "people"]),
+    ],
+)
+def test_a_table_that_is_no_case_or_too_large_is_refused_in_a_line(table):
+    told, *figures = whose_average._show(table, 0)
+    assert "1 to 12 types and 2 to 12 answers" in told and figures == [gr.skip()] * 2
 
 
 def test_a_case_survives_the_table():

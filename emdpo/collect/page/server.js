@@ -2,8 +2,14 @@
 
 const PATIENCE_MS = 20_000;
 
-/** The room's code, as the address says it. */
-export const code = decodeURIComponent(location.pathname.split("/").pop()).trim().toUpperCase();
+/** The room's code, as the address says it; empty where that is no text. */
+export const code = (() => {
+  try {
+    return decodeURIComponent(location.pathname.split("/").pop()).trim().toUpperCase();
+  } catch {
+    return "";
+  }
+})();
 
 /** What this browser keeps of the room; where it keeps nothing, this page does while it is open. */
 export const kept = {

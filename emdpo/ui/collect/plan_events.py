@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from emdpo.collect.plans import Question
+from emdpo.collect.plans import Question, check_questions
 from emdpo.ui.collect.plan_form import PASTE, SOURCES, asked, preview_html
 from emdpo.ui.faults import one_line
 from emdpo.ui.markup import line
@@ -23,7 +23,9 @@ def preview(source: str, pasted: str | None, *others: Any) -> str:
     if source == PASTE and not (pasted or "").strip():
         return ""
     try:
-        return preview_html(asked(source, pasted, *others))
+        questions = asked(source, pasted, *others)
+        check_questions(questions)
+        return preview_html(questions)
     except Exception as error:  # noqa: BLE001 - shown as one line
         return line(one_line(error), "warning")
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 import gradio as gr
@@ -17,6 +16,9 @@ from emdpo.ui.markup import facts
 
 LENGTHS = (20, 100, 500)
 """Rounds that a game can have; the learning rate is chosen for them."""
+
+PLAY = "(length, shown) => Math.min(Math.max(shown + %d, 1), length)"
+"""Counted by the browser, so that of fast clicks none is lost."""
 
 
 def build(sizes: list[gr.Slider]) -> None:
@@ -51,18 +53,14 @@ def build(sizes: list[gr.Slider]) -> None:
     gr.on(None, _show, [*sizes, length, shown], [state, path, gap], **LIVE)
     length.input(lambda n: gr.Slider(value=1, maximum=n), length, shown, **LIVE)
     for button, step in ((one, 1), (ten, 10), (every, max(LENGTHS)), (again, -max(LENGTHS))):
-        button.click(partial(_play, step), [length, shown], shown, **LIVE)
-
-
-def _play(step: int, length: int, shown: int) -> int:
-    return min(max(int(shown) + step, 1), int(length))
+        button.click(None, [length, shown], shown, js=PLAY % step, api_visibility="private")
 
 
 def _show(*settings: Any) -> list[Any]:
     *sizes, length, shown = settings
     types = EXAMPLE.sized(sizes)
     rounds = hedge_rounds(types.regret_matrix, int(length))
-    shown = _play(0, length, shown)
+    shown = min(max(int(shown), 1), int(length))
     return [
         _state_html(types, rounds, shown),
         hedge_path_figure(types, rounds, shown),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import partial
+from functools import lru_cache, partial
 from typing import Any
 
 import gradio as gr
@@ -96,10 +96,14 @@ def exactly(
     ]
 
 
+@lru_cache(maxsize=64)
 def by_em(
     theta: float, types: float, answers: float, people: float, seed: float, surface: str
-) -> list[Any]:
-    """Return the surfaces with EM's starts on them, what it found, and the table of theorems."""
+) -> tuple[Any, ...]:
+    """Return the surfaces with EM's starts on them, what it found, and the table of theorems.
+
+    Remembered, since everybody who opens the page begins with the same settings.
+    """
     truth, n_people = love_and_hate(theta, int(types)), int(people)
     samples = [
         sample_answers(design, truth, n_people, np.random.default_rng(int(seed)))
@@ -117,4 +121,5 @@ def by_em(
         left_open = open_strengths(sample.design, counts, truth.n_types)
         figures.append(surface_figure(under, truth, paths, exact=exact))
         found.append(em_html(paths, n_people, left_open))
-    return [*figures, *found, coverage_html(coverage(samples), [s.design for s in samples], truth)]
+    table = coverage_html(coverage(samples), [sample.design for sample in samples], truth)
+    return (*figures, *found, table)

@@ -35,7 +35,13 @@ CASES = {
 PEOPLE = "people"
 """Column of the table with the sizes of the types."""
 
-NOT_A_NUMBER = "Every cell of the table must hold a number; people must not be below 0."
+MOST = 12
+"""Types, and answers, of a table: what is computed grows with their product and more."""
+
+NOT_A_TABLE = (
+    f"The table must have a column “{PEOPLE}”, 1 to {MOST} types and 2 to {MOST} answers; every "
+    "cell but a type's name must hold a number, and people must not be below 0."
+)
 
 
 def build() -> None:
@@ -88,8 +94,10 @@ def table_of(given: Case) -> pd.DataFrame:
 
 
 def case_of(table: pd.DataFrame) -> Case:
-    """Return the case that a table holds; ValueError where a cell is no number."""
+    """Return the case that a table holds; ValueError where it holds none."""
     names = [str(name) for name in table.columns if name not in ("type", PEOPLE)]
+    if PEOPLE not in table or not (1 <= len(table) <= MOST and 2 <= len(names) <= MOST):
+        raise ValueError(f"expected {PEOPLE}, up to {MOST} types and answers")
     numbers = table[[*names, PEOPLE]].apply(pd.to_numeric, errors="coerce").to_numpy(float)
     return case(numbers[:, :-1].tolist(), numbers[:, -1].tolist(), names)
 
@@ -98,6 +106,6 @@ def _show(table: pd.DataFrame, noise: float) -> list[Any]:
     try:
         given = case_of(table)
     except ValueError:
-        return [line(NOT_A_NUMBER, "error"), gr.skip(), gr.skip()]
+        return [line(NOT_A_TABLE, "error"), gr.skip(), gr.skip()]
     found = verdicts(given, noise)
     return [told_html(given, found), verdicts_figure(given, found), utilities_figure(given)]
