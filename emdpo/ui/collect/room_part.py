@@ -122,7 +122,8 @@ def answers_part() -> AnswersPart:
         )
         sure = gr.Checkbox(
             False,
-            label="Delete all that they gave, and the runs that know of them, for good",
+            label="Delete them",
+            info="With all that they gave, and the runs that know of them, for good.",
             elem_id="take-out-sure",
         )
         take_out = gr.Button("Take out", variant="stop", size="sm", elem_id="take-out")
