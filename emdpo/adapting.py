@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 import numpy as np
 from threadpoolctl import threadpool_limits
@@ -44,6 +44,8 @@ class Trainer(Protocol):
         should_stop: StopTest,
         folder: Path | None = None,
         on_progress: Progress | None = None,
+        rounds: Callable[..., Any] | None = None,
+        shared: Path | None = None,
     ) -> AdapterOutcome | None:
         """Return what training found; None where it was stopped before it found anything."""
         ...

@@ -129,6 +129,18 @@ def _add_fit(parsers: Any) -> None:
         default=POLICY_KINDS[0],
         help="on features, in seconds, or LoRA adapters on a language model",
     )
+    _add_adapters(parser)
+    parser.add_argument("--beta", type=float, default=0.1, help="DPO inverse temperature")
+    _add_fitting(parser)
+    parser.add_argument("--resume", action="store_true", help="go on with an interrupted fit")
+    parser.add_argument("--force", action="store_true", help="fit even what cannot be identified")
+    parser.add_argument(
+        "--estimate", action="store_true", help="only say what fitting adapters will take here"
+    )
+    _add_json(parser)
+
+
+def _add_adapters(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--base-model", metavar="ID|PATH", help="for adapters; default: the embedded model"
     )
@@ -139,14 +151,6 @@ def _add_fit(parsers: Any) -> None:
         metavar="NAME=VALUE",
         help="a setting of adapters such as rounds=3 or preset=quick; may be repeated",
     )
-    parser.add_argument("--beta", type=float, default=0.1, help="DPO inverse temperature")
-    _add_fitting(parser)
-    parser.add_argument("--resume", action="store_true", help="go on with an interrupted fit")
-    parser.add_argument("--force", action="store_true", help="fit even what cannot be identified")
-    parser.add_argument(
-        "--estimate", action="store_true", help="only say what fitting adapters will take here"
-    )
-    _add_json(parser)
 
 
 def _add_select(parsers: Any) -> None:
@@ -250,18 +254,36 @@ def _add_diff(parsers: Any) -> None:
 
 
 def _add_compare(parsers: Any) -> None:
+    from emdpo.head_to_head.simulations import PRESETS
+
     summary = "Compare every method of the field on held-out rankings."
     parser = _command(parsers, commands.compare, summary)
-    _add_input(parser)
-    parser.add_argument("--methods", type=_names, metavar="A,B", help="all that apply by default")
+    source = parser.add_mutually_exclusive_group(required=True)
+    source.add_argument("file", metavar="FILE", nargs="?", help="rankings, as for the others")
+    source.add_argument(
+        "--simulation", choices=PRESETS, metavar="NAME", help=f"instead: {', '.join(PRESETS)}"
+    )
+    parser.add_argument("--users", metavar="FILE", help="second file: user_id and attributes")
+    parser.add_argument(
+        "--methods",
+        type=_names,
+        metavar="A,B",
+        help="by default all that apply, but for adapters, which take minutes: adapter_dpo, "
+        "adapter_cluster_dpo, adapter_em_dpo, adapter_mixdpo",
+    )
+    _add_adapters(parser)
     kinds = ["auto", "items", "text", "columns"]
     parser.add_argument("--features", choices=kinds, default="auto")
     parser.add_argument("--group", metavar="NAME", help="attribute that group_dpo protects")
     parser.add_argument(
         "--cut", type=int, metavar="N", help="cut long rankings into disjoint ones of N answers"
     )
+    parser.add_argument(
+        "--new-share", type=float, default=0.25, help="of users that none is fitted to"
+    )
     parser.add_argument("--bootstrap", type=int, default=1000, help="resamples of users")
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--out", metavar="FILE.zip", help="write everything to a zip file, too")
     _add_json(parser)
 
 

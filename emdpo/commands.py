@@ -15,9 +15,11 @@ from emdpo.core.errors import EmdpoError
 from emdpo.terminal import one_line, print_json, say, show_progress, show_stage, write_to
 
 if TYPE_CHECKING:
+    from emdpo.adapters.config import AdapterConfig
     from emdpo.core.audit import Audit
     from emdpo.core.rankings import Rankings
     from emdpo.fitting import Fit
+    from emdpo.head_to_head.comparison import Comparison
     from emdpo.settings import FitConfig
 
 DONE, FAILED, BAD_INPUT = 0, 1, 2
@@ -63,13 +65,13 @@ def _refuse_foreign(file: str) -> None:
 
 def fit_config(options: argparse.Namespace) -> FitConfig:
     """Return the settings that the options of `emdpo fit` hold."""
-    from emdpo.settings import FitConfig, adapter_config
+    from emdpo.settings import FitConfig
 
     return FitConfig(
         n_types=options.types,
         policy=options.policy,
         base_model=options.base_model,
-        adapters=adapter_config(dict(options.adapter)) if options.adapter else None,
+        adapters=_adapters(options),
         features=options.features,
         beta=options.beta,
         l2=options.l2,
@@ -77,6 +79,12 @@ def fit_config(options: argparse.Namespace) -> FitConfig:
         max_iter=options.max_iter,
         seed=options.seed,
     )
+
+
+def _adapters(options: argparse.Namespace) -> AdapterConfig | None:
+    from emdpo.settings import adapter_config
+
+    return adapter_config(dict(options.adapter)) if options.adapter else None
 
 
 def fit(options: argparse.Namespace) -> int:
@@ -143,23 +151,56 @@ def select(options: argparse.Namespace) -> int:
 def compare(options: argparse.Namespace) -> int:
     """Compare every method on held-out rankings."""
     from emdpo.head_to_head.engine import compare
+    from emdpo.head_to_head.simulations import simulate, simulation_named
     from emdpo.head_to_head.telling import comparison_text
 
+    planted = None
+    if options.simulation is not None:
+        planted = simulate(simulation_named(options.simulation), options.seed)
     found = compare(
-        _load(options),
+        planted.panel if planted else _load(options),
         options.methods,
-        features=options.features,
-        group=options.group,
-        cut=options.cut,
-        n_bootstrap=options.bootstrap,
-        seed=options.seed,
+        planted=planted,
+        adapters=_adapters(options),
         progress=show_progress if sys.stderr.isatty() else None,
+        **_comparison_settings(options),
     )
+    if options.out:
+        _write_comparison(options, found)
     if options.json:
         print_json(found.to_dict())
     else:
         say(comparison_text(found))
     return DONE
+
+
+def _comparison_settings(options: argparse.Namespace) -> dict[str, Any]:
+    return {
+        "features": options.features,
+        "group": options.group,
+        "cut": options.cut,
+        "base_model": options.base_model,
+        "new_share": options.new_share,
+        "n_bootstrap": options.bootstrap,
+        "seed": options.seed,
+    }
+
+
+def _write_comparison(options: argparse.Namespace, found: Comparison) -> None:
+    from emdpo.head_to_head.export import compare_command, write_comparison
+
+    simulation = options.simulation is not None
+    command = compare_command(
+        options.simulation if simulation else options.file,
+        None if simulation else options.users,
+        simulation=simulation,
+        methods=options.methods,
+        adapter=dict(options.adapter or ()),
+        **_comparison_settings(options),
+    )
+    given = () if simulation else (options.file, options.users)
+    data = {name: Path(name) for name in given if name is not None}
+    write_to(options.out, lambda path: write_comparison(found, path, command, data))
 
 
 def audit(options: argparse.Namespace) -> int:

@@ -9,6 +9,7 @@ import json
 import os
 import re
 import secrets
+import zipfile
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -20,6 +21,9 @@ from emdpo.core.json_values import as_json
 
 _TEMPORARY = re.compile(r"\..+\.[0-9a-f]{8}\.tmp")
 """Names that `write_with` gives to files it has not finished."""
+
+LONG_AGO = (1980, 1, 1, 0, 0, 0)
+"""Time of every file in a zip: the same contents have the same bytes."""
 
 
 def write_bytes(path: Path, content: bytes) -> None:
@@ -60,6 +64,18 @@ def write_parquet(path: Path, table: pd.DataFrame) -> None:
     content = io.BytesIO()  # Arrow cannot open every name that the file system has
     table.to_parquet(content, index=False)
     write_bytes(path, content.getvalue())
+
+
+def zipped(contents: Mapping[str, bytes]) -> bytes:
+    """Return a zip file of named contents, in the order of their names."""
+    held = io.BytesIO()
+    with zipfile.ZipFile(held, "w", zipfile.ZIP_DEFLATED) as archive:
+        for name in sorted(contents):
+            entry = zipfile.ZipInfo(name, LONG_AGO)
+            entry.compress_type = zipfile.ZIP_DEFLATED
+            entry.external_attr = 0o644 << 16
+            archive.writestr(entry, contents[name])
+    return held.getvalue()
 
 
 def read_json(path: Path) -> dict[str, Any]:

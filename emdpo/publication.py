@@ -9,8 +9,6 @@ It restores no run: that is what `bundles` are for.
 
 from __future__ import annotations
 
-import io
-import zipfile
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -42,9 +40,6 @@ if TYPE_CHECKING:
     from emdpo.core.audit import Audit
     from emdpo.fitting import Fit
 
-LONG_AGO = (1980, 1, 1, 0, 0, 0)
-"""Time of every file in the zip: the same publication has the same bytes."""
-
 
 def publish(
     result: Audit,
@@ -71,7 +66,7 @@ def publish(
 
     Examples
     --------
-    >>> import emdpo, tempfile
+    >>> import emdpo, tempfile, zipfile
     >>> found = emdpo.fit(emdpo.load("assets/demo/rankings.csv"), n_types=2, restarts=1)
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     published = publish(emdpo.audit(found, n_bootstrap=50), found, f"{folder}/audit.zip")
@@ -81,20 +76,12 @@ def publish(
     with TemporaryDirectory(prefix="emdpo-publication-") as work:
         folder = Path(work)
         _write(result, fit, folder, None if run is None else Path(run), texts=texts)
-        content = _zipped(folder)
+        held = [each for each in folder.rglob("*") if each.is_file()]
+        content = files.zipped(
+            {each.relative_to(folder).as_posix(): each.read_bytes() for each in held}
+        )
     files.write_bytes(Path(path), content)
     return Path(path)
-
-
-def _zipped(folder: Path) -> bytes:
-    content = io.BytesIO()
-    with zipfile.ZipFile(content, "w", zipfile.ZIP_DEFLATED) as archive:
-        for path in sorted(each for each in folder.rglob("*") if each.is_file()):
-            entry = zipfile.ZipInfo(path.relative_to(folder).as_posix(), LONG_AGO)
-            entry.compress_type = zipfile.ZIP_DEFLATED
-            entry.external_attr = 0o644 << 16
-            archive.writestr(entry, path.read_bytes())
-    return content.getvalue()
 
 
 def _write(result: Audit, fit: Fit, folder: Path, run: Path | None, *, texts: bool) -> None:

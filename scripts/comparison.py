@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import argparse
 from collections.abc import Mapping, Sequence
-from dataclasses import replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -19,9 +18,10 @@ from answers_and_types import answers_and_types
 from joblib import Memory
 
 import emdpo
+from emdpo.core.rankings import Rankings
 from emdpo.head_to_head.comparison import NEW, SEEN, Comparison
 from emdpo.head_to_head.replications import mean_facts, replicated
-from emdpo.head_to_head.simulations import Simulation, simulate
+from emdpo.head_to_head.simulations import PRESETS, simulate, simulation_text
 from emdpo.head_to_head.telling import (
     AMONG_BEST,
     assumptions,
@@ -31,22 +31,6 @@ from emdpo.head_to_head.telling import (
 )
 from emdpo.methods.known_types import KnownTypes
 
-BASE = Simulation()
-SIMULATIONS = {
-    "three equal types, 8 rankings of 4": BASE,
-    "two types, one of 10%": replace(BASE, n_types=2, shares=(0.9, 0.1)),
-    "five types": replace(BASE, n_types=5, n_users=600),
-    "pairs": replace(BASE, length=2),
-    "triples": replace(BASE, length=3),
-    "lists of 8": replace(BASE, length=8),
-    "one ranking a user": replace(BASE, answers=1),
-    "two rankings a user": replace(BASE, answers=2),
-    "16 rankings a user": replace(BASE, answers=16),
-    "many ties": replace(BASE, ties=True),
-    "30% rank at random": replace(BASE, noisy=0.3),
-    "tastes between three types": replace(BASE, tastes="between"),
-    "one taste of random strength": replace(BASE, n_types=1, tastes="strengths"),
-}
 SEEDS = range(5)
 
 
@@ -72,22 +56,35 @@ REAL = {
     "ukpconvarg": RealData(None, 500),
 }
 
+WHOLE = ("issp2000", "gss_music", "german_parties", "carconf", "cems")
+"""Files that are compared uncut too: one list of each person, so that nothing is known of new
+ones."""
 
-def of_simulation(simulation: Simulation, seed: int) -> Comparison:
+
+def of_simulation(name: str, seed: int) -> Comparison:
     """Return the comparison on one drawn population."""
-    drawn = simulate(simulation, seed)
+    drawn = simulate(PRESETS[name], seed)
     return emdpo.compare(drawn.panel, planted=drawn, seed=seed, n_bootstrap=1)
 
 
 def of_file(folder: Path, name: str) -> Comparison:
     """Return the comparison on real rankings."""
-    how, users = REAL[name], folder / f"{name}_users.parquet"
-    panel = emdpo.load(folder / f"{name}.parquet", users=users if users.exists() else None)
+    how, panel = REAL[name], _panel(folder, name)
     if how.n_users is not None:
         keep = np.zeros(panel.n_users, bool)
         keep[np.random.default_rng(0).permutation(panel.n_users)[: how.n_users]] = True
         panel = panel.select(keep[panel.user], drop_users=True)
     return emdpo.compare(panel, cut=how.cut)
+
+
+def of_whole_lists(folder: Path, name: str) -> Comparison:
+    """Return the comparison on real rankings as they are."""
+    return emdpo.compare(_panel(folder, name))
+
+
+def _panel(folder: Path, name: str) -> Rankings:
+    users = folder / f"{name}_users.parquet"
+    return emdpo.load(folder / f"{name}.parquet", users=users if users.exists() else None)
 
 
 def winners(tables: Mapping[str, pd.DataFrame]) -> pd.DataFrame:
@@ -120,13 +117,13 @@ def _best(part: pd.DataFrame) -> str:
 def simulated_section(name: str, found: Sequence[Comparison]) -> str:
     """Return the comparisons of one kind of population as Markdown."""
     table = replicated(found)
-    told = [
+    cells = [
         f"{row.mean:.3f}{AMONG_BEST if row.is_among_best else ''}"
         for row in table.itertuples(index=False)
     ]
     part = ["seen users" if users == SEEN else f"new, {int(known)} known"
             for users, known in zip(table.users, table.known, strict=True)]  # fmt: skip
-    wide = table.assign(told=told, part=part).pivot(index="method", columns="part", values="told")
+    wide = table.assign(cell=cells, part=part).pivot(index="method", columns="part", values="cell")
     wide = wide.loc[table.method.unique(), list(dict.fromkeys(part))]
     last = table[(table.users == NEW) & (np.array(part) == part[-1])].set_index("method")
     wide["last, less dpo"] = [
@@ -140,7 +137,8 @@ def simulated_section(name: str, found: Sequence[Comparison]) -> str:
     wide["worst, nats"] = facts.regret_nats.map("{:.1f}".format)
     wide["ARI"] = facts.ari.map("{:.2f}".format).replace("nan", "-")
     wide["seconds"] = facts.seconds_in_all.map("{:.1f}".format)
-    return "\n\n".join([f"### {name}", markdown(wide.reset_index())])
+    told = [f"### {name}", f"{simulation_text(PRESETS[name])}; {len(found)} populations."]
+    return "\n\n".join([*told, markdown(wide.reset_index())])
 
 
 def real_section(name: str, found: Comparison) -> str:
@@ -182,7 +180,7 @@ def main() -> None:
     options = parser.parse_args()
     kept = Memory(options.out.with_suffix(".kept"), verbose=0)
     tables = kept.cache(answers_and_types)()
-    simulated: dict[str, list[Comparison]] = {name: [] for name in SIMULATIONS}
+    simulated: dict[str, list[Comparison]] = {name: [] for name in PRESETS}
     real: dict[str, Comparison] = {}
 
     def write() -> None:
@@ -191,9 +189,12 @@ def main() -> None:
     for name in REAL if options.data else ():
         real[name] = kept.cache(of_file)(options.data, name)
         write()
+    for name in WHOLE if options.data else ():
+        real[f"{name}, whole lists"] = kept.cache(of_whole_lists)(options.data, name)
+        write()
     for seed in SEEDS:
-        for name, simulation in SIMULATIONS.items():
-            simulated[name].append(kept.cache(of_simulation)(simulation, seed))
+        for name in PRESETS:
+            simulated[name].append(kept.cache(of_simulation)(name, seed))
             write()
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -60,6 +60,8 @@ def fit_adapters(
     should_stop: StopTest = never,
     folder: Path | None = None,
     on_progress: Progress | None = None,
+    rounds: Callable[..., GeneralisedEM] | None = None,
+    shared: Path | None = None,
 ) -> AdapterOutcome | None:
     """Return K adapters and one for everybody, from where the log-linear fit ended.
 
@@ -84,6 +86,12 @@ def fit_adapters(
         Called as on_progress(event, **facts) with `loading`, `tokenising`, `trunk`, `reference`,
         `step`, `scoring`, `round` and `held_out`; `done` is the share of that stage or round that
         is saved or will be at a stop, `n_tokens` what has just gone through the model.
+    rounds : callable, optional
+        Takes what `GeneralisedEM` takes, and stands in for it: another likelihood than
+        Plackett-Luce.
+    shared : Path, optional
+        Where tokens and activations are kept for other fits to the same texts; in `folder` by
+        default.
 
     Raises
     ------
@@ -97,10 +105,11 @@ def fit_adapters(
     watching = Watching(monitor, should_stop, on_progress or _say_nothing)
     with _work_folder(folder) as work:
         try:
-            fit = _AdapterFit(panel, also, config, watching, work, keep=folder is not None)
+            store = Store(work if folder is not None else None)
+            fit = _AdapterFit(panel, also, config, watching, work, store, shared or work)
         except Stopped:
             return None
-        return fit.run(loglinear)
+        return fit.run(loglinear, rounds or GeneralisedEM)
 
 
 def check_base(config: FitConfig) -> None:
@@ -137,8 +146,8 @@ class _AdapterFit:
         config: FitConfig,
         watching: Watching,
         work: Path,
-        *,
-        keep: bool,
+        store: Store,
+        shared: Path,
     ) -> None:
         self.panel, self.config, self.watching = panel, config, watching
         self.settings = config.adapters or AdapterConfig()
@@ -147,7 +156,7 @@ class _AdapterFit:
         self.card = base_model_card(self.base)  # before its parameters are joined by adapters
         lora = lora_config(self.base, self.settings)  # refuses what does not fit, before the work
         self.lora = lora_facts(lora.to_dict(), self.base)
-        self.store = Store(work if keep else None)
+        self.store = store
         self.folds = plan_folds(
             panel, self.settings, np.random.default_rng([config.seed, FOLDS_STREAM])
         )
@@ -156,10 +165,10 @@ class _AdapterFit:
         self.held_out = np.zeros_like(self.shown) if also is None else also & ~self.shown  # (A,)
         n_candidates = int((self.shown | self.held_out).sum())
         watching.progress("tokenising", n_candidates=n_candidates)
-        self.tokens = self._tokens(work / "tokens")
+        self.tokens = self._tokens(shared / "tokens")
         names = adapter_names_of(config.n_types, self.folds.cross_fitted)
         self.adapted = attach(self.base, names, self.settings, config.seed)
-        self.scorer = self._scorer(self.shown, work, "trunk")
+        self.scorer = self._scorer(self.shown, shared, "trunk")
         self.reference = self._reference()
 
     def _scorer(self, candidates: NDArray[np.bool_], folder: Path, stage: str) -> ResponseScorer:
@@ -211,8 +220,10 @@ class _AdapterFit:
             raise Stopped
         return log_prob
 
-    def run(self, loglinear: EMState[LogLinearPolicies]) -> AdapterOutcome:
-        em = GeneralisedEM(
+    def run(
+        self, loglinear: EMState[LogLinearPolicies], rounds: Callable[..., GeneralisedEM]
+    ) -> AdapterOutcome:
+        em = rounds(
             self.panel,
             self.config.n_types,
             self.folds,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from emdpo.adapters.loss import RankingObjective
 from emdpo.adapters.m_steps import MStep, MSteps, Watching
 from emdpo.adapters.passes import ScoringPass
 from emdpo.adapters.rounds import (
@@ -41,6 +42,7 @@ if TYPE_CHECKING:
 
     from emdpo.adapters.config import AdapterConfig
     from emdpo.adapters.folds import Folds
+    from emdpo.adapters.loss import Objective
     from emdpo.adapters.training import AdapterTrainer
     from emdpo.core.rankings import Rankings
 
@@ -75,7 +77,7 @@ class GeneralisedEM:
         """(A,) of each adapter at its best; cross-fitted ones of the rankings that they judge."""
         self.best_pooled = -np.inf
         self._scores: dict[str, NDArray[np.float64]] = {}
-        self._m_steps = MSteps(panel, folds, config, seed, store, watching)
+        self._m_steps = MSteps(panel, folds, config, seed, store, watching, self.objective)
         self._guarding = np.ones(panel.n_rankings, bool) if folds.cross_fitted else folds.guard
 
     @property
@@ -137,7 +139,7 @@ class GeneralisedEM:
         zeros = np.zeros(self.panel.n_candidates)
         self._scores = {one.name: zeros for one in self.trainees}
         self.best_scores = dict(self._scores)
-        state = self._evaluate(0, log_weights)
+        state = self.evaluate(0, log_weights)
         state = replace(state, log_resp=log_resp)
         course = Course(state, state, (facts_of(state, 0.0, 0),))
         return course
@@ -162,7 +164,7 @@ class GeneralisedEM:
             if scores is None:
                 return None
             self._scores[one.name] = scores
-        return self._evaluate(number, m_step_weights(before.log_resp))
+        return self.evaluate(number, m_step_weights(before.log_resp))
 
     def _score(self, one: Trainee, index: int, number: int) -> NDArray[np.float64] | None:
         """Return an adapter's scores of the candidates that it judges, (A,), 0 elsewhere."""
@@ -192,7 +194,8 @@ class GeneralisedEM:
         scoring = ScoringPass(trainer.scorer, self.store, f"scores-{name}", {"round": number})
         return trainer.kept_scores(scoring, wanted, self.watching.should_stop, tell)
 
-    def _evaluate(self, number: int, log_weights: NDArray[np.float64]) -> Round:
+    def evaluate(self, number: int, log_weights: NDArray[np.float64]) -> Round:
+        """Return the state after an E-step under the scores as they are."""
         log_lik = self._log_likelihoods()
         totals = user_totals(self.panel, log_lik)  # (N, K)
         log_resp, log_marginal = e_step(totals, log_weights)
@@ -204,7 +207,7 @@ class GeneralisedEM:
         pooled = self._scores.get(POOLED)
         pooled_guard = np.nan
         if pooled is not None and not self.folds.cross_fitted:
-            by_ranking = self._log_likelihoods_under(pooled) * self.panel.weight
+            by_ranking = self.log_likelihoods_under(pooled) * self.panel.weight
             pooled_guard = float(by_ranking[self._guarding].sum())
         return Round(number, log_weights, log_resp, float(log_marginal.sum()), guard, pooled_guard)
 
@@ -215,11 +218,11 @@ class GeneralisedEM:
         """
         if not self.folds.cross_fitted:
             names = map(type_name, range(self.n_types))
-            return np.stack([self._log_likelihoods_under(self._scores[name]) for name in names])
+            return np.stack([self.log_likelihoods_under(self._scores[name]) for name in names])
         by_half = [
             np.stack(
                 [
-                    self._log_likelihoods_under(self._scores[half_name(k, half)])
+                    self.log_likelihoods_under(self._scores[half_name(k, half)])
                     for k in range(self.n_types)
                 ]
             )
@@ -227,7 +230,14 @@ class GeneralisedEM:
         ]
         return np.where(self.folds.half == 0, by_half[1], by_half[0])
 
-    def _log_likelihoods_under(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
+    def objective(
+        self, part: Rankings, weights: NDArray[np.float64], beta: float, per_step: float
+    ) -> Objective:
+        """Return what training an adapter lowers, as `RankingObjective` takes it."""
+        return RankingObjective(part, weights, beta, per_step)
+
+    def log_likelihoods_under(self, scores: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return log P of every ranking, (R,), under an adapter's scores (A,)."""
         rows = scores[None, self.panel.candidate]
         return log_likelihoods(self.panel.stages, rows)[0]
 

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from emdpo.adapters.loss import RankingObjective
 from emdpo.adapters.store import Store, restore_trainer, trainer_state
 from emdpo.adapters.training import AdapterTrainer, Batches, Fall, PassOutcome, Step
 from emdpo.core.em import NO_RESPONSIBILITY, Monitor, StopReason, StopTest, never
@@ -19,6 +18,7 @@ if TYPE_CHECKING:
 
     from emdpo.adapters.config import AdapterConfig
     from emdpo.adapters.folds import Folds
+    from emdpo.adapters.loss import Objective
     from emdpo.adapters.rounds import Trainee
     from emdpo.core.rankings import Rankings
 
@@ -69,9 +69,10 @@ class MSteps:
         seed: int,
         store: Store,
         watching: Watching,
+        objective: Callable[[Rankings, NDArray[np.float64], float, float], Objective],
     ) -> None:
         self.panel, self.folds, self.config, self.seed = panel, folds, config, seed
-        self.store, self.watching = store, watching
+        self.store, self.watching, self.objective = store, watching, objective
         self._last_step = 0
 
     def train(
@@ -123,7 +124,8 @@ class MSteps:
             rng = np.random.default_rng([self.seed, step.number, step.index, number])
             batches = Batches.shuffled(prompts, self.config.prompts_per_step, rng)
             n_steps = len(batches.prompts)
-            objective = RankingObjective(part, weights, step.trainer.beta, weights.sum() / n_steps)
+            per_step = weights.sum() / n_steps
+            objective = self.objective(part, weights, step.trainer.beta, per_step)
             self._last_step = first if number == done else 0
             for told in step.trainer.run(
                 objective,

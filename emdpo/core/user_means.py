@@ -49,13 +49,7 @@ def user_means(
     n_bootstrap, confidence, rng
         Resamples, and the intervals' confidence in (0, 1).
     """
-    shape, flat = totals.shape[1:], totals.reshape(len(totals), -1)
-    draws = np.concatenate(
-        [
-            (drawn @ flat) / (drawn @ counts)[:, None]
-            for drawn in resampled_counts(len(counts), n_bootstrap, rng)
-        ]
-    ).reshape(-1, *shape)
+    draws = _drawn_means(totals, counts, n_bootstrap, rng)
     mean = totals.sum(axis=0) / counts.sum()
 
     def above(values: Floats) -> Floats:
@@ -65,6 +59,35 @@ def user_means(
         return np.stack(interval_of(values, confidence), axis=-1)
 
     return UserMeans(mean, ends(draws), above(mean), ends(above(draws)))
+
+
+def paired_intervals(
+    totals: Floats,
+    counts: Floats,
+    *,
+    n_bootstrap: int,
+    confidence: float,
+    rng: np.random.Generator,
+) -> Floats:
+    """Return the interval of every paired difference, (J, J, 2): of row less column.
+
+    From totals (U, J) and counts (U,), as `user_means` with the same `rng` has them for one column.
+    """
+    draws = _drawn_means(totals, counts, n_bootstrap, rng)
+    columns = [interval_of(draws - draws[:, [j]], confidence) for j in range(draws.shape[1])]
+    return np.stack([np.stack(ends, axis=-1) for ends in columns], axis=1)
+
+
+def _drawn_means(
+    totals: Floats, counts: Floats, n_bootstrap: int, rng: np.random.Generator
+) -> Floats:
+    """Return the means per ranking of every draw of users, (B, ..., J)."""
+    shape, flat = totals.shape[1:], totals.reshape(len(totals), -1)
+    draws = [
+        (drawn @ flat) / (drawn @ counts)[:, None]
+        for drawn in resampled_counts(len(counts), n_bootstrap, rng)
+    ]
+    return np.concatenate(draws).reshape(-1, *shape)
 
 
 def totals_by_user(user: NDArray[np.integer], values: Floats, n_users: int) -> Floats:

@@ -37,6 +37,9 @@ class Measured:
     is_among_best: bool
     """Whether it is better than the best method that knows no truth, or the interval of the paired
     difference from that one covers zero."""
+    rank: tuple[int, int] | None
+    """Best and worst place that the intervals of the paired differences leave, each pair at the
+    same confidence; None for the method that knows the truth."""
     n_users: int
     n_rankings: int
 
@@ -91,6 +94,8 @@ class Comparison:
     seed: int
     n_bootstrap: int
     confidence: float
+    adapters: Mapping[str, Any] | None = None
+    """Base model and settings of adapters; None where no method has any."""
 
     @property
     def methods(self) -> list[str]:
@@ -106,6 +111,30 @@ class Comparison:
         """Return a row for each method: setting, costs, worst group and type, regret, ARI."""
         return pd.DataFrame([asdict(each) for each in self.facts])
 
+    def parts(self) -> list[tuple[str, int | None]]:
+        """Return users and rankings known of every part, in order."""
+        return list(dict.fromkeys((each.users, each.known) for each in self.measures))
+
+    def of(self, measure: str, users: str, known: int | None) -> list[Measured]:
+        """Return one measure of every method on one part, the best mean first."""
+        wanted = (measure, users, known)
+        rows = [each for each in self.measures if (each.measure, each.users, each.known) == wanted]
+        sign = 1.0 if measure in LOWER_IS_BETTER else -1.0
+        return sorted(rows, key=lambda each: sign * each.mean)
+
     def to_dict(self) -> dict[str, Any]:
         """Return JSON values; null for what is not known."""
         return plain(asdict(self))
+
+    @classmethod
+    def from_dict(cls, values: Mapping[str, Any]) -> Comparison:
+        """Return the comparison that `to_dict` was asked of."""
+        pairs = ("interval", "above_interval", "rank", "worst_group")
+
+        def thawed(row: Mapping[str, Any]) -> dict[str, Any]:
+            held = [name for name in pairs if row.get(name) is not None]
+            return {**row, **{name: tuple(row[name]) for name in held}}
+
+        measures = tuple(Measured(**thawed(row)) for row in values["measures"])
+        facts = tuple(MethodFacts(**thawed(row)) for row in values["facts"])
+        return cls(**{**values, "measures": measures, "facts": facts})

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from sklearn.metrics import adjusted_rand_score
 
+from emdpo.adapting import adapter_trainer
 from emdpo.core.errors import EmdpoError
 from emdpo.core.features import build_features
 from emdpo.core.folds import cut_lists
@@ -18,7 +21,7 @@ from emdpo.core.plackett_luce import log_likelihoods
 from emdpo.core.prediction import ACCURACY, LOG_LOSS, ROUNDING_DIGITS, TAU
 from emdpo.core.ranking_measures import has_order, kendall_tau_b, top_choice_credit
 from emdpo.core.regret import Floats, log_normalise, log_reference, regret_table
-from emdpo.core.user_means import totals_by_user, user_means
+from emdpo.core.user_means import paired_intervals, totals_by_user, user_means
 from emdpo.core.workers import results, usable_cores
 from emdpo.head_to_head.comparison import (
     LOWER_IS_BETTER,
@@ -28,10 +31,12 @@ from emdpo.head_to_head.comparison import (
     Measured,
     MethodFacts,
 )
+from emdpo.head_to_head.config import ComparisonConfig
 from emdpo.head_to_head.splits import Split, make_split
+from emdpo.methods.adapters.policies import fit_config
 from emdpo.methods.base import Fitted, Problem
 from emdpo.methods.known_types import KnownTypes
-from emdpo.methods.registry import METHODS, methods_named
+from emdpo.methods.registry import ADAPTER_METHODS, METHODS, methods_named
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -46,48 +51,13 @@ KNOWN = (0, 1, 2, 4, 8)
 
 FEWEST_NEW_USERS = 5
 
-FEWEST_TO_CUT = 2
-"""Answers of a list that has an order."""
-
-
-@dataclass(frozen=True)
-class ComparisonConfig:
-    """How methods are compared."""
-
-    features: str = "auto"
-    """As of `emdpo.fit`."""
-    group: str | None = None
-    """Attribute that group_dpo protects; by default the first with two values or more."""
-    cut: int | None = None
-    """Cut each ranking at random into disjoint ones of so many answers, so that something can be
-    known of people who ranked once (`emdpo.core.folds.cut_lists`)."""
-    new_share: float = 0.25
-    """Share of users that no method is fitted to."""
-    min_group: int = 10
-    """Fewest new users of a group that is shown."""
-    beta: float = 0.1
-    """DPO inverse temperature, for the policies that serve everybody."""
-    n_bootstrap: int = 1000
-    confidence: float = 0.95
-    seed: int = 0
-
-    def __post_init__(self) -> None:
-        """Raise EmdpoError for a setting out of range."""
-        if not 0.0 < self.new_share < 1.0:
-            raise EmdpoError(f"new_share must be between 0 and 1, got {self.new_share}")
-        if self.cut is not None and self.cut < FEWEST_TO_CUT:
-            raise EmdpoError(f"cut must be at least {FEWEST_TO_CUT}, got {self.cut}")
-        if self.n_bootstrap < 1:
-            raise EmdpoError(f"n_bootstrap must be at least 1, got {self.n_bootstrap}")
-        if self.min_group < 1:
-            raise EmdpoError(f"min_group must be at least 1, got {self.min_group}")
-
 
 def compare(
     rankings: Rankings,
     methods: Sequence[str | type[Method]] | None = None,
     *,
     planted: Simulated | None = None,
+    leave_out: bool = False,
     progress: Callable[[int, int], None] | None = None,
     **settings: Any,
 ) -> Comparison:
@@ -98,19 +68,23 @@ def compare(
     rankings : Rankings
         Held-out ones (column split) are left out.
     methods : sequence of str or type, optional
-        Names of `emdpo.methods.registry.METHODS`, or classes of your own that keep the contract of
-        `emdpo.methods.base.Method`; by default all that apply.
+        Names of `emdpo.methods.registry.METHODS`, by default all that apply, or of
+        `ADAPTER_METHODS`, which take minutes; or classes of your own that keep the contract of
+        `emdpo.methods.base.Method`.
     planted : Simulated, optional
         The truth behind `rankings`, for simulations.
+    leave_out : bool
+        Whether a method that does not apply is left out, with the reason, also where it is named.
     progress : callable, optional
         Called with methods done and methods in all.
     **settings
-        Fields of `ComparisonConfig`.
+        Fields of `emdpo.head_to_head.config.ComparisonConfig`.
 
     Raises
     ------
     EmdpoError
-        Unknown method or setting out of range; too few users; a method named that does not apply.
+        Unknown method or setting out of range; too few users; a method named that does not apply;
+        adapters without the libraries or the base model that they need.
 
     Notes
     -----
@@ -129,9 +103,9 @@ def compare(
     config = ComparisonConfig(**settings)
     trial = _Trial.of(rankings, config, planted)
     chosen = methods_named(list(METHODS) if methods is None else methods)
+    trial.check_adapters(chosen)
     outcomes: dict[int, _Outcome] = {}
-    n_workers = min(usable_cores(), len(chosen))
-    for place, outcome in results(trial, chosen, n_workers):
+    for place, outcome in _outcomes(trial, chosen):
         outcomes[place] = outcome
         if progress is not None:
             progress(len(outcomes), len(chosen))
@@ -140,10 +114,25 @@ def compare(
         for place, each in sorted(outcomes.items())
         if each.objection
     }
-    if methods is not None and left_out:
+    if left_out and (len(left_out) == len(chosen) or not (leave_out or methods is None)):
         raise EmdpoError(next(iter(left_out.values())))
     done = [each for _, each in sorted(outcomes.items()) if each.fitted is not None]
     return trial.judge(done, left_out)
+
+
+def _outcomes(trial: _Trial, chosen: Sequence[type[Method]]) -> Iterator[tuple[int, _Outcome]]:
+    """Yield the position and outcome of each method as it ends.
+
+    Adapters use all cores by themselves: they are fitted in this process, one after another.
+    """
+    is_heavy = [kind.name in ADAPTER_METHODS for kind in chosen]
+    light = np.flatnonzero(~np.array(is_heavy, bool)).tolist()
+    n_workers = min(usable_cores(), len(light))
+    for place, outcome in results(trial, [chosen[place] for place in light], n_workers):
+        yield light[place], outcome
+    with TemporaryDirectory(prefix="emdpo-") as scratch:
+        for place in np.flatnonzero(is_heavy).tolist():
+            yield place, replace(trial, scratch=Path(scratch))(chosen[place])
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,6 +158,7 @@ class _Trial:
     config: ComparisonConfig
     group: Grouping | None
     planted: Simulated | None
+    scratch: Path | None = None
 
     @classmethod
     def of(cls, rankings: Rankings, config: ComparisonConfig, planted: Simulated | None) -> _Trial:
@@ -206,13 +196,24 @@ class _Trial:
             **{**vars(best), "seconds_in_all": time.perf_counter() - began},
         )
 
+    def check_adapters(self, chosen: Sequence[type[Method]]) -> None:
+        """Raise EmdpoError where adapters cannot be fitted, or are set and not asked for."""
+        if any(kind.name in ADAPTER_METHODS for kind in chosen):
+            adapter_trainer(fit_config(self._problem()))
+        elif self.config.base_model is not None or self.config.adapters is not None:
+            raise EmdpoError(
+                "a base model and settings of adapters (--base-model, --adapter) need one of the "
+                f"methods {', '.join(ADAPTER_METHODS)}"
+            )
+
     def _problem(self) -> Problem:
         train = self.panel.select(self.split.train, drop_users=True)
         groups = None
         if self.group is not None:
             codes = np.where(self.group.known[self.group.codes], self.group.codes, -1)
             groups = codes[np.unique(self.panel.user[self.split.train])]
-        known = {"beta": self.config.beta, "seed": self.config.seed}
+        names = ("beta", "seed", "base_model", "adapters")
+        known = {name: getattr(self.config, name) for name in names} | {"scratch": self.scratch}
         if self.planted is None:
             return Problem(train, self.features, groups, **known)
         truth = {"truth": self.planted.scores, "truth_shares": self.planted.shares}
@@ -245,7 +246,14 @@ class _Trial:
             seed=self.config.seed,
             n_bootstrap=self.config.n_bootstrap,
             confidence=self.config.confidence,
+            adapters=self._adapters(names),
         )
+
+    def _adapters(self, names: Sequence[str]) -> Mapping[str, Any] | None:
+        if ADAPTER_METHODS.keys().isdisjoint(names):
+            return None
+        told = fit_config(self._problem()).to_dict()
+        return {"base_model": told["base_model"], **told["adapters"]}
 
     def _parts(self) -> list[tuple[str, int | None, Rankings, Rankings]]:
         """Return users, number known, known rankings and test rankings of every part."""
@@ -275,18 +283,10 @@ class _Trial:
             sign = 1.0 if measure in LOWER_IS_BETTER else -1.0
             best = _best(names, sign * totals.sum(axis=0))
 
-            def means(against: int, totals: Floats = totals) -> Any:
-                return user_means(
-                    totals,
-                    counts,
-                    against,
-                    n_bootstrap=self.config.n_bootstrap,
-                    confidence=self.config.confidence,
-                    rng=np.random.default_rng([self.config.seed, 1]),
-                )
-
-            told, from_best = means(names.index(baseline)), means(best)
-            low, high = np.moveaxis(from_best.above_interval, -1, 0)
+            told = user_means(totals, counts, names.index(baseline), **self._draw())
+            apart = sign * paired_intervals(totals, counts, **self._draw())  # (J, J, 2)
+            worse = apart.min(axis=-1) > 0.0
+            ranks = _ranks(names, worse)
             rows += [
                 Measured(
                     users=users,
@@ -297,13 +297,20 @@ class _Trial:
                     interval=_pair(told.interval[j]),
                     above=float(told.above[j]),
                     above_interval=_pair(told.above_interval[j]),
-                    is_among_best=bool((low if sign > 0 else -high)[j] <= 0.0),
+                    is_among_best=not worse[j, best],
+                    rank=ranks[j],
                     n_users=len(present),
                     n_rankings=test.n_rankings,
                 )
                 for j, name in enumerate(names)
             ]
         return rows
+
+    def _draw(self) -> dict[str, Any]:
+        """Return the settings of intervals: the same draws of users for all."""
+        config = self.config
+        rng = np.random.default_rng([config.seed, 1])
+        return {"n_bootstrap": config.n_bootstrap, "confidence": config.confidence, "rng": rng}
 
     def _facts(self, outcome: _Outcome) -> MethodFacts:
         fitted, method = outcome.fitted, outcome.method
@@ -371,6 +378,17 @@ def _best(names: Sequence[str], losses: Floats) -> int:
     """Return the position of the best method, the oracle aside where there are others."""
     fair = np.array([name != KnownTypes.name for name in names])
     return int(np.where(fair | ~fair.any(), losses, np.inf).argmin())
+
+
+def _ranks(names: Sequence[str], worse: NDArray[np.bool_]) -> list[tuple[int, int] | None]:
+    """Return the best and the worst rank of each method, given who is clearly worse than whom.
+
+    Behind those that are clearly better, before those that are clearly worse; the oracle has none.
+    """
+    fair = np.array([name != KnownTypes.name for name in names])
+    best, worst = 1 + worse[:, fair].sum(axis=1), fair.sum() - worse[fair].sum(axis=0)
+    ends = zip(fair, best.tolist(), worst.tolist(), strict=True)
+    return [(low, high) if ranked else None for ranked, low, high in ends]
 
 
 def _group(panel: Rankings, config: ComparisonConfig) -> Grouping | None:

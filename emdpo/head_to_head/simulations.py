@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Literal, NamedTuple
 import numpy as np
 import pandas as pd
 
+from emdpo.core.errors import EmdpoError
 from emdpo.core.rankings import Rankings, feature_columns, rankings_from_table
 from emdpo.core.regret import Floats
 
@@ -58,6 +59,50 @@ class Simulated(NamedTuple):
 
 STRENGTH_SPREAD = 1.0
 """Standard deviation of log strength in `strengths`."""
+
+
+PRESETS = {
+    "three-types": Simulation(),
+    "minority": Simulation(n_types=2, shares=(0.9, 0.1)),
+    "five-types": Simulation(n_types=5, n_users=600),
+    "pairs": Simulation(length=2),
+    "triples": Simulation(length=3),
+    "lists-of-eight": Simulation(length=8),
+    "one-ranking": Simulation(answers=1),
+    "two-rankings": Simulation(answers=2),
+    "sixteen-rankings": Simulation(answers=16),
+    "many-ties": Simulation(ties=True),
+    "noisy": Simulation(noisy=0.3),
+    "between-types": Simulation(tastes="between"),
+    "one-taste": Simulation(n_types=1, tastes="strengths"),
+}
+"""Populations that the command line and the page offer, by name."""
+
+
+def simulation_named(name: str) -> Simulation:
+    """Return one of `PRESETS`; EmdpoError for a name that is none."""
+    if name not in PRESETS:
+        raise EmdpoError(f"no simulation {name!r:.60}; known are {', '.join(PRESETS)}")
+    return PRESETS[name]
+
+
+def simulation_text(simulation: Simulation) -> str:
+    """Return what a population is, in a line.
+
+    >>> simulation_text(PRESETS["minority"])
+    '2 types (90%, 10%), 400 users, 8 rankings of 4 answers each'
+    """
+    s = simulation
+    kinds = {
+        "types": f"{s.n_types} types",
+        "between": f"tastes between {s.n_types} types",
+        "strengths": "one taste, of random strength in every ranking",
+    }[s.tastes]
+    shares = f" ({', '.join(f'{share:.0%}' for share in s.shares)})" if s.shares else ""
+    lists = f"{s.answers} ranking{'s' * (s.answers != 1)} of {s.length} answers each"
+    told = f"{kinds}{shares}, {s.n_users:,} users, {lists}"
+    told += ", many ties" if s.ties else ""
+    return told + (f", {s.noisy:.0%} of users rank at random" if s.noisy else "")
 
 
 def simulate(simulation: Simulation, seed: int = 0) -> Simulated:

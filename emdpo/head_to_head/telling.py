@@ -55,6 +55,7 @@ def fact_table(found: Comparison) -> pd.DataFrame:
         row = {
             "method": each.method,
             "setting": setting or "-",
+            "tried": str(each.n_settings),
             "seconds": f"{each.seconds_in_all:.1f}",
             "parameters": f"{each.n_parameters:,}",
         }
@@ -97,9 +98,12 @@ def comparison_text(found: Comparison) -> str:
     for measure, title in MEASURES.items():
         lines += ["", title, wide_table(found, measure).to_string(index=False)]
     lines += ["", NOTE, "", fact_table(found).to_string(index=False)]
+    if found.adapters is not None:
+        told = ", ".join(f"{name}={value}" for name, value in found.adapters.items())
+        lines.append(f"adapters: {told}")
     lines += [
-        "seconds: all settings tried; gains: nats a ranking above no tuning, of new users of whom "
-        "up to 8 rankings are known"
+        "tried, seconds: settings, and the time of all; gains: nats a ranking above no tuning, of "
+        "new users of whom up to 8 rankings are known"
     ]
     lines += [f"left out: {reason}" for reason in found.left_out.values()]
     lines += [f"missing: {reason}" for reason in MISSING.values()]

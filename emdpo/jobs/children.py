@@ -20,6 +20,7 @@ _PROGRAMS = {
     "estimate": "emdpo.jobs.estimation",
     "evidence": "emdpo.jobs.evidence",
     "refits": "emdpo.jobs.refits",
+    "comparison": "emdpo.jobs.comparison",
 }
 """What runs the kinds of job that are no fit."""
 
@@ -27,9 +28,12 @@ _PROGRAMS = {
 def child_command(folder: Path) -> list[str]:
     """Return the command line of a job, from its job.json and its copies of the input files.
 
-    A job about another run names it, and has no copies.
+    A job about another run names it, and has no copies. A comparison reads its folder itself.
     """
     about = files.read_json(folder / "job" / "job.json")
+    if about["kind"] == "comparison":
+        program = _PROGRAMS[about["kind"]]
+        return [sys.executable, "-m", program, str(folder), "--out", str(folder)]
     config = dict(about["config"])
     run = config.pop("run", None)
     source = input_file(folder, "rankings") if run is None else folder.parent / run

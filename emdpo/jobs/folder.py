@@ -23,14 +23,16 @@ from emdpo.resuming import STOP
 
 FIT, SELECTION, ESTIMATE, UPLOAD = "fit", "selection", "estimate", "upload"
 EVIDENCE, REFITS = "evidence", "refits"
-"""Kinds of job; an upload is a finished run that came as a bundle; the last two are about a run, in
-whose audit they leave what they find."""
+COMPARISON = "comparison"
+"""Kinds of job; an upload is a finished run that came as a bundle; EVIDENCE and REFITS are about a
+run, in whose audit they leave what they find; a comparison is of methods."""
 
 _RESULTS = {
     SELECTION: "selection.json",
     ESTIMATE: "estimate.json",
     EVIDENCE: "evidence.json",
     REFITS: "refits.json",
+    COMPARISON: "comparison.json",
 }
 """What each kind of job writes last; the others fit.json."""
 
@@ -59,7 +61,7 @@ class JobStatus:
 
     job_id: str
     kind: str
-    """fit, selection, estimate, upload, evidence or refits."""
+    """fit, selection, estimate, upload, evidence, refits or comparison."""
     name: str
     """Of the data."""
     config: dict[str, Any]

@@ -20,6 +20,7 @@ from emdpo import files
 from emdpo.core.errors import EmdpoError, RunError
 from emdpo.jobs.children import is_alive, spawn
 from emdpo.jobs.folder import (
+    COMPARISON,
     ESTIMATE,
     FIT,
     REFITS,
@@ -97,6 +98,17 @@ class Jobs:
     def start_estimate(self, data: JobInput, config: FitConfig) -> str:
         """Queue an estimate of what a fit of adapters will take, and return its id."""
         return self._start(ESTIMATE, data.name, config.to_dict(), data)
+
+    def start_comparison(self, data: JobInput | None, name: str, **settings: Any) -> str:
+        """Queue a comparison of methods and return its id.
+
+        On data, or without any on the simulation that `settings` name; the others are those of
+        `emdpo.compare`.
+        """
+        if data is not None:
+            given = {"rankings": data.rankings, "users": data.users}
+            settings["files"] = {role: each.name for role, each in given.items() if each}
+        return self._start(COMPARISON, name, settings, data)
 
     def start_about(self, run_id: str, kind: str, **settings: Any) -> str:
         """Queue a job about a finished run, of kind EVIDENCE or REFITS, and return its id.

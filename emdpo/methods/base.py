@@ -17,8 +17,11 @@ from emdpo.core.prediction import mixed_log_likelihoods, own_scores
 from emdpo.core.regret import Floats
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from numpy.typing import NDArray
 
+    from emdpo.adapters.config import AdapterConfig
     from emdpo.core.features import FeatureSet
     from emdpo.core.rankings import Rankings
 
@@ -40,6 +43,12 @@ class Problem:
     beta: float = 0.1
     """DPO inverse temperature."""
     seed: int = 0
+    base_model: str | None = None
+    """What adapters sit on, as of `emdpo.fit`; no other method asks."""
+    adapters: AdapterConfig | None = None
+    """How they are shaped and trained; None = the defaults."""
+    scratch: Path | None = None
+    """A folder for what several fits to the same texts share."""
 
     @property
     def prompt(self) -> NDArray[np.int64]:

@@ -44,22 +44,20 @@ class ClusterDPO:
 
     def fit(self, problem: Problem) -> Clusters:
         """Cluster the users, then fit every cluster's policy."""
-        panel, features = problem.panel, problem.features
-        vectors = user_vectors(panel, features)
-        n_types = min(self.n_types, len(np.unique(vectors, axis=0)))
-        clusters = KMeans(n_types, n_init=10, random_state=problem.seed)  # type: ignore[arg-type]
-        member = np.eye(n_types)[clusters.fit_predict(vectors)]
-        policies = untrained(features, n_types, self.l2).update(panel, member)
+        features = problem.features
+        member, centres = clustered(problem, self.n_types)
+        policies = untrained(features, len(centres), self.l2).update(problem.panel, member)
         scores = policies.candidate_scores()
-        return Clusters(
-            scores=scores,
-            log_weights=np.log(member.mean(axis=0)),
-            one_policy=consensus_scores(scores, problem.prompt, problem.beta),
-            n_parameters=n_types * features.n_features,
-            hard=True,
-            centres=clusters.cluster_centers_,
-            features=features,
-        )
+        return Clusters.of(problem, member, centres, scores, policies.theta.size)
+
+
+def clustered(problem: Problem, n_types: int) -> tuple[Floats, Floats]:
+    """Return the users' clusters as 0 and 1, (N, K), and centres (K, D); K where users differ."""
+    vectors = user_vectors(problem.panel, problem.features)
+    n_types = min(n_types, len(np.unique(vectors, axis=0)))
+    clusters = KMeans(n_types, n_init=10, random_state=problem.seed)  # type: ignore[arg-type]
+    member = np.eye(n_types)[clusters.fit_predict(vectors)]
+    return member, clusters.cluster_centers_
 
 
 @dataclass(frozen=True, eq=False)
@@ -69,6 +67,21 @@ class Clusters(TypeScores):
     centres: Floats = field(kw_only=True)
     """(K, D)"""
     features: FeatureSet = field(kw_only=True)
+
+    @classmethod
+    def of(
+        cls, problem: Problem, member: Floats, centres: Floats, scores: Floats, n_parameters: int
+    ) -> Clusters:
+        """Return the model of clusters (N, K), each with scores (K, A)."""
+        return cls(
+            scores=scores,
+            log_weights=np.log(member.mean(axis=0)),
+            one_policy=consensus_scores(scores, problem.prompt, problem.beta),
+            n_parameters=n_parameters,
+            hard=True,
+            centres=centres,
+            features=problem.features,
+        )
 
     def posterior(self, known: Rankings) -> Floats:
         """Return 1 for the nearest cluster of a user; the clusters' shares where none is known."""

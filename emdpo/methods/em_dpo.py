@@ -18,6 +18,7 @@ from emdpo.methods.base import Floats, Problem, TypeScores
 from emdpo.methods.cluster_dpo import consensus_scores
 
 if TYPE_CHECKING:
+    from emdpo.core.em import EMState
     from emdpo.core.rankings import Rankings
 
 RESTARTS = 5
@@ -45,8 +46,8 @@ class EMDPO:
 
     def fit(self, problem: Problem) -> TypeScores:
         """Return the best of several starts of EM."""
-        policies, log_weights, _ = _mixture(problem, self.n_types, self.l2)
-        return _fitted(problem, policies, log_weights)
+        state = mixture_state(problem, self.n_types, self.l2)
+        return _fitted(problem, state.policies, state.log_weights)
 
 
 @dataclass(frozen=True)
@@ -62,7 +63,8 @@ class CrossFittedEMDPO(EMDPO):
     def fit(self, problem: Problem) -> TypeScores:
         """Go on from EM in sample with E-steps on what each half of the policies has not seen."""
         panel = problem.panel
-        whole, log_weights, resp = _mixture(problem, self.n_types, self.l2)
+        state = mixture_state(problem, self.n_types, self.l2)
+        whole, log_weights, resp = state.policies, state.log_weights, np.exp(state.log_resp)
         fold = folds_within_users(panel, 2, np.random.default_rng([problem.seed, 1]))
         halves = [panel.select(fold == 0), panel.select(fold == 1)]
         policies = [whole, whole]
@@ -81,8 +83,8 @@ class CrossFittedEMDPO(EMDPO):
         return _fitted(problem, whole.update(panel, resp), log_weights)
 
 
-def _mixture(problem: Problem, n_types: int, l2: float) -> tuple[LogLinearPolicies, Floats, Floats]:
-    """Return policies, log weights (K,) and responsibilities (N, K) of EM in sample."""
+def mixture_state(problem: Problem, n_types: int, l2: float) -> EMState[LogLinearPolicies]:
+    """Return where the best of several starts of EM in sample ended."""
     n_types = min(n_types, problem.panel.n_users)
     fit = fit_mixture(
         problem.panel,
@@ -92,8 +94,7 @@ def _mixture(problem: Problem, n_types: int, l2: float) -> tuple[LogLinearPolici
         n_restarts=RESTARTS,
         seed=problem.seed,
     )
-    state = fit.best.state
-    return state.policies, state.log_weights, np.exp(state.log_resp)
+    return fit.best.state
 
 
 def _log_lik(policies: LogLinearPolicies, part: Rankings) -> Floats:
@@ -101,11 +102,18 @@ def _log_lik(policies: LogLinearPolicies, part: Rankings) -> Floats:
 
 
 def _fitted(problem: Problem, policies: LogLinearPolicies, log_weights: Floats) -> TypeScores:
-    scores = policies.candidate_scores()
+    n_parameters = policies.theta.size + len(log_weights) - 1
+    return mixture_of(problem, policies.candidate_scores(), log_weights, n_parameters)
+
+
+def mixture_of(
+    problem: Problem, scores: Floats, log_weights: Floats, n_parameters: int
+) -> TypeScores:
+    """Return the model of types with scores (K, A) and log weights (K,)."""
     held = occupied_types(np.exp(log_weights), problem.panel.n_users)
     return TypeScores(
         scores=scores,
         log_weights=log_weights,
         one_policy=consensus_scores(scores[held], problem.prompt, problem.beta),
-        n_parameters=policies.theta.size + len(log_weights) - 1,
+        n_parameters=n_parameters,
     )

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from itertools import product
-from typing import TYPE_CHECKING, ClassVar, Literal
+from typing import TYPE_CHECKING, Any, ClassVar, Literal
 
 import numpy as np
-from scipy.optimize import minimize
+from scipy.optimize import minimize, minimize_scalar
 from scipy.special import gammaincinv, logsumexp, ndtri, softmax
 
 from emdpo.core.plackett_luce import log_likelihoods, log_likelihoods_vjp
@@ -76,13 +76,10 @@ class MixDPO:
         """Return log-likelihood and its derivatives by theta (D,) and spread."""
         rows = features.scores(theta[None])[0][panel.candidate]  # (C,)
         nodes = strengths(self.family, spread)
-        log_lik, pull_back = log_likelihoods_vjp(panel.stages, nodes[:, None] * rows)
-        resp = softmax(log_lik, axis=0) * panel.weight  # (Q, R)
-        by_row = pull_back(resp)  # (Q, C)
+        total, by_row = likelihood_vjp(panel, rows, nodes, panel.weight)
         by_scores = sums_by_candidate(panel, (nodes @ by_row)[None])
         change = strengths(self.family, spread + STEP) - strengths(self.family, spread - STEP)
         by_spread = float(change / (2 * STEP) @ (by_row @ rows))
-        total = float(mean_likelihood(log_lik) @ panel.weight)
         return total, features.score_gradient(by_scores)[0], by_spread
 
 
@@ -105,6 +102,29 @@ def strengths(family: str, spread: float) -> Floats:
 def mean_likelihood(log_lik: Floats) -> Floats:
     """Return the log of the mean over strengths, (R,), of likelihoods given as logs (Q, R)."""
     return np.asarray(logsumexp(log_lik, axis=0) - np.log(len(log_lik)), np.float64)
+
+
+def likelihood_vjp(
+    part: Rankings, rows: Floats, nodes: Floats, weights: Floats
+) -> tuple[float, Floats]:
+    """Return sum_r w_r log mean_q PL(b_q s) and its derivative by each b_q s, (Q, C).
+
+    Scores `rows` (C,), strengths `nodes` (Q,), `weights` (R,).
+    """
+    log_lik, pull_back = log_likelihoods_vjp(part.stages, nodes[:, None] * rows)
+    by_row = pull_back(softmax(log_lik, axis=0) * weights)
+    return float(mean_likelihood(log_lik) @ weights), by_row
+
+
+def likeliest_spread(family: str, panel: Rankings, rows: Floats) -> float:
+    """Return the spread, within SPREADS, that makes rankings likeliest, given scores (C,)."""
+
+    def loss(spread: float) -> float:
+        felt = strengths(family, spread)[:, None] * rows
+        return -float(mean_likelihood(log_likelihoods(panel.stages, felt)) @ panel.weight)
+
+    found: Any = minimize_scalar(loss, bounds=SPREADS, method="bounded")
+    return float(found.x)
 
 
 @dataclass(frozen=True, eq=False)

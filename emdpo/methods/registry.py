@@ -5,6 +5,12 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from emdpo.core.errors import EmdpoError
+from emdpo.methods.adapters.policies import (
+    AdapterClusterDPO,
+    AdapterDPO,
+    AdapterEMDPO,
+    AdapterMixDPO,
+)
 from emdpo.methods.cluster_dpo import ClusterDPO
 from emdpo.methods.dpo import DPO, Reference
 from emdpo.methods.em_dpo import EMDPO, CrossFittedEMDPO
@@ -29,6 +35,11 @@ METHODS: dict[str, type[Method]] = {
     )
 }
 
+ADAPTER_METHODS: dict[str, type[Method]] = {
+    method.name: method for method in (AdapterDPO, AdapterClusterDPO, AdapterEMDPO, AdapterMixDPO)
+}
+"""Those on a language model, which take minutes: compared where they are named."""
+
 MISSING = {
     "vpl": "VPL (Poddar et al. 2024, arXiv 2408.10075): its code of a user is made by a trained "
     "attention encoder of pairs, which its equations leave open",
@@ -38,11 +49,12 @@ MISSING = {
 
 def method_named(name: str) -> type[Method]:
     """Return a method; EmdpoError for a name that is none."""
-    if name in METHODS:
-        return METHODS[name]
+    known = {**METHODS, **ADAPTER_METHODS}
+    if name in known:
+        return known[name]
     if name in MISSING:
         raise EmdpoError(f"{name} is missing: {MISSING[name]}")
-    raise EmdpoError(f"no method {name!r:.60}; known are {', '.join(METHODS)}")
+    raise EmdpoError(f"no method {name!r:.60}; known are {', '.join(known)}")
 
 
 def methods_named(names: Sequence[str | type[Method]]) -> list[type[Method]]:

@@ -24,6 +24,7 @@ from emdpo.plots.fitting import (
     trace_figure,
     weights_figure,
 )
+from emdpo.plots.head_to_head import cost_figure, differences_figure
 from emdpo.plots.refits import refit_groups_figure, refit_worst_figure
 from emdpo.plots.theme import (
     TYPE_COLOURS,
@@ -48,9 +49,11 @@ __all__ = [
     "TYPE_COLOURS",
     "composition_figure",
     "composition_table",
+    "cost_figure",
     "course_figure",
     "data_figure",
     "data_table",
+    "differences_figure",
     "group_regret_figure",
     "label_text",
     "movement_figure",

@@ -1,4 +1,4 @@
-"""The pages: a workbench with numbered tabs in the order of the work; Learn; Collect."""
+"""The pages: a workbench with tabs in the order of the work; Learn; Collect; Compare."""
 
 from __future__ import annotations
 
@@ -24,6 +24,7 @@ from emdpo.ui.collect import page as collect_page
 from emdpo.ui.collect.runs import forget_stale
 from emdpo.ui.collect.told import told
 from emdpo.ui.data_tab import load_demo
+from emdpo.ui.head_to_head import page as compare_page
 from emdpo.ui.learn import page as learn_page
 from emdpo.ui.session import SHOW_RUN_IN_ADDRESS, Session, attach, new_session, remember
 from emdpo.ui.strip import strip_html
@@ -36,6 +37,8 @@ INTRODUCTION = (
     "# emdpo\nPeople disagree about which answer is best, and not at random. Find the "
     "**preference types** behind rankings, and see **who is badly served** by a model for all."
 )
+
+STYLES = ("style.css", "collect.css", "head_to_head.css")
 
 FIT_FIGURES = """() => {
     for (const delay of [50, 600]) {
@@ -75,6 +78,9 @@ def build_app(place: Workplace) -> gr.Blocks:
     with app.route("Collect", "/collect"):
         Navbar(main_page_name="Workbench")
         collect_page.build(app, place)
+    with app.route("Compare", "/compare"):
+        Navbar(main_page_name="Workbench")
+        compare_page.build(app, place)
     return app.queue(default_concurrency_limit=4, max_size=32, api_open=False)
 
 
@@ -112,7 +118,7 @@ def launch_settings(place: Workplace) -> dict[str, Any]:
         "run_history": False,
         "footer_links": ["api", "settings"],
         "theme": theme(),
-        "css_paths": [Path(__file__).with_name(name) for name in ("style.css", "collect.css")],
+        "css_paths": [Path(__file__).with_name(name) for name in STYLES],
     }
 
 

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 from emdpo.jobs import JobState
-from emdpo.jobs.folder import ESTIMATE, EVIDENCE, REFITS, SELECTION
+from emdpo.jobs.folder import COMPARISON, ESTIMATE, EVIDENCE, REFITS, SELECTION
 from emdpo.jobs.progress import rounds_done
 from emdpo.settings import flat_settings
 from emdpo.telling import duration, empty_types_text, estimate_text, shortfalls
@@ -32,6 +32,9 @@ _SHOWN_SETTINGS = (
 )
 
 
+_STEPS = {REFITS: "draws", COMPARISON: "methods"}
+"""What is counted while a job runs, by kind; fits otherwise."""
+
 ROUNDING = 1e-6
 """Eigenvalues below this cannot be told from 0."""
 
@@ -53,6 +56,8 @@ def _doing(status: JobStatus) -> str:
             return f"{status.message}. It starts by itself."
         case JobState.STOPPING if status.kind == REFITS:
             return "after the draw under way"
+        case JobState.STOPPING if status.kind == COMPARISON:
+            return "in a moment; nothing is kept"
         case JobState.STOPPING:
             return "after this iteration or step; the best so far is kept"
         case JobState.DONE if progress.ended:
@@ -61,7 +66,7 @@ def _doing(status: JobStatus) -> str:
         case JobState.RUNNING if status.kind == ESTIMATE:
             return f"trying a few steps on this machine, {_elapsed(status)}"
         case JobState.RUNNING if progress.steps:
-            what = "draws" if status.kind == REFITS else "fits"
+            what = _STEPS.get(status.kind, "fits")
             done, steps = progress.steps
             return f"{done} of {steps} {what}, {_elapsed(status)}{_pace(progress)}"
         case JobState.RUNNING if progress.training:
@@ -141,7 +146,7 @@ def _bar(status: JobStatus) -> str:
     if not status.state.is_active or status.kind == ESTIMATE:
         return ""
     progress = status.progress
-    if status.kind in (SELECTION, EVIDENCE, REFITS):
+    if status.kind in (SELECTION, EVIDENCE, REFITS, COMPARISON):
         done, steps = progress.steps or (0, 1)
     elif progress.training:
         done, steps = rounds_done(progress.training), status.config["adapters"]["rounds"]

@@ -20,6 +20,7 @@ from emdpo.chosen import CHOSEN, Chosen, check_chosen, chosen_settings, save_cho
 from emdpo.core.errors import RunError
 from emdpo.demo import demo_file
 from emdpo.jobs import Jobs, folder_of, result_of, runs_home
+from emdpo.jobs.children import input_file
 from emdpo.jobs.folder import UPLOAD, JobStatus
 from emdpo.ui.copies import Copies
 from emdpo.ui.datasets import DataSet, folder_of_data, given_files, keep_files, read_data
@@ -34,6 +35,7 @@ if TYPE_CHECKING:
     from emdpo.core.audit import Audit
     from emdpo.core.selection import Selection
     from emdpo.fitting import Fit
+    from emdpo.head_to_head.comparison import Comparison
 
 DEMO_NAME = "demo (simulated raters)"
 OWN_DEMO_NAME = "demo (simulated raters), a copy"
@@ -236,6 +238,32 @@ class Workplace:
         from emdpo.adapters.estimated import Estimate
 
         return Estimate(**files.read_json(result_of(self.home, job_id)))
+
+    def comparison(self, job_id: str) -> Comparison:
+        """Return what a finished comparison of methods found."""
+        from emdpo.head_to_head.comparison import Comparison
+
+        path = result_of(self.home, job_id)
+        return self._results.get(
+            (job_id, "comparison"), lambda: Comparison.from_dict(files.read_json(path))
+        )
+
+    def comparison_bundle(self, job_id: str) -> Path:
+        """Return a zip of everything about a comparison, written for this download."""
+        from emdpo.head_to_head.export import compare_command, write_comparison
+
+        found, config = self.comparison(job_id), dict(self.status(job_id).config)
+        simulation, names = config.pop("simulation", None), config.pop("files", {})
+        command = compare_command(
+            simulation or names["rankings"],
+            names.get("users"),
+            simulation=simulation is not None,
+            **{**config, "methods": found.methods},
+        )
+        copies = {role: input_file(folder_of(self.home, job_id), role) for role in names}
+        data = {name: copy for role, name in names.items() if (copy := copies[role])}
+        path = self.downloads(job_id) / f"emdpo-comparison-{job_id[:6]}.zip"
+        return write_comparison(found, path, command, data)
 
     def bundle(self, run_id: str) -> Path:
         """Return a zip of the run, written for this download."""

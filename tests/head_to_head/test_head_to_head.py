@@ -115,6 +115,10 @@ def test_methods_that_do_not_apply_are_left_out_or_refused(drawn):
         compare(nobody, ["group_dpo"])
     with pytest.raises(EmdpoError, match="simulations"):
         compare(nobody, ["known_types"])
+    found = compare(nobody, ["dpo", "group_dpo"], leave_out=True, n_bootstrap=5)
+    assert found.methods == ["dpo"] and "observed group" in found.left_out["group_dpo"]
+    with pytest.raises(EmdpoError, match="observed group"):
+        compare(nobody, ["group_dpo"], leave_out=True)
     with pytest.raises(EmdpoError, match="no attribute 'age'"):
         compare(drawn.panel, ["dpo"], group="age")
     with pytest.raises(EmdpoError, match="no method 'ppo'"):

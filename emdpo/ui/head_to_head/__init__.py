@@ -1,0 +1,1 @@
+"""The Compare page: methods of the field on the same rankings."""
