@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 
-from sqlalchemy import delete, insert, select, update
+from sqlalchemy import Connection, delete, exists, insert, or_, select, update
 
 from emdpo.collect.database import Database
-from emdpo.collect.rooms import Room, hold_room
-from emdpo.collect.schema import FITS, PERSONS
+from emdpo.collect.rooms import Room, hold_room, inserted
+from emdpo.collect.schema import FITS, FITTED, PERSONS
 from emdpo.core.errors import EmdpoError
 
 
@@ -48,12 +48,23 @@ def add_fit(database: Database, room: Room, run_id: str, users: Collection[str])
 
     Where one of them has withdrawn meanwhile the run is stale from the start.
     """
-    query = select(PERSONS.c.user_id).where(PERSONS.c.room_id == room.room_id)
+    query = select(PERSONS.c.user_id, PERSONS.c.id).where(PERSONS.c.room_id == room.room_id)
     with database.writing() as connection:
         hold_room(connection, room)
-        stale = not set(users) <= set(connection.execute(query).scalars())
-        values = {"room_id": room.room_id, "run_id": run_id, "stale": stale}
-        connection.execute(insert(FITS).values(values))
+        here = {row.user_id: row.id for row in connection.execute(query)}
+        values = {"room_id": room.room_id, "run_id": run_id, "stale": not set(users) <= set(here)}
+        fit_id = inserted(connection, FITS, values)
+        known = [{"fit_id": fit_id, "person_id": here[user]} for user in users if user in here]
+        if known:
+            connection.execute(insert(FITTED), known)
+
+
+def mark_fits(connection: Connection, room: Room, person_id: int) -> None:
+    """Make the runs of a room stale that know of somebody, or of which nobody knows whom."""
+    mine = FITTED.c.fit_id == FITS.c.id
+    knows = or_(exists().where(mine, FITTED.c.person_id == person_id), ~exists().where(mine))
+    change = update(FITS).where(FITS.c.room_id == room.room_id, knows)
+    connection.execute(change.values(stale=True))
 
 
 def _make_stale(database: Database, run_id: str) -> None:

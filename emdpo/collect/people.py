@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -15,6 +15,7 @@ import numpy as np
 from sqlalchemy import Connection, Row, delete, func, insert, select, update
 
 from emdpo.collect.database import Database
+from emdpo.collect.fits import mark_fits
 from emdpo.collect.plans import LONGEST_NAME, GroupQuestion, Question, is_storable
 from emdpo.collect.rooms import (
     OUTCOMES,
@@ -23,10 +24,12 @@ from emdpo.collect.rooms import (
     NoRoomError,
     Room,
     digest,
+    hold_room,
+    inserted,
     questions_of,
     room_by_code,
 )
-from emdpo.collect.schema import ANSWERS, FITS, PERSONS, QUESTIONS, TASKS
+from emdpo.collect.schema import ANSWERS, PERSONS, QUESTIONS, TASKS
 from emdpo.core.errors import EmdpoError
 
 MOST_PEOPLE = 5_000
@@ -114,9 +117,8 @@ def join(
             "token_sha256": digest(token),
             "groups": _checked_groups(groups, room.groups),
         }
-        key = connection.execute(insert(PERSONS).values(row)).inserted_primary_key
-        assert key is not None  # noqa: S101 - the table has one
-        connection.execute(insert(TASKS), _draw_tasks(connection, room, key[0], rng))
+        person_id = inserted(connection, PERSONS, row)
+        connection.execute(insert(TASKS), _draw_tasks(connection, room, person_id, rng))
 
 
 def _checked_groups(given: Mapping[str, str], asked: Sequence[GroupQuestion]) -> dict[str, str]:
@@ -271,10 +273,35 @@ def withdraw(database: Database, code: str, token: str) -> None:
         row = _row(connection, room, token)
         if row is None:
             return
-        connection.execute(delete(PERSONS).where(PERSONS.c.id == row.id))
-        mine = FITS.c.room_id == room.room_id
-        connection.execute(update(FITS).where(mine).values(stale=True))
+        _delete(connection, room, row.id)
     database.forget_deleted()
+
+
+def take_out(database: Database, room: Room, user_ids: Collection[str]) -> None:
+    """Delete people of these ids at the wish of the room's owner, as if each had withdrawn.
+
+    Raises
+    ------
+    NoRoomError
+    NoPersonError
+        One of them is not in the room; then nobody is deleted.
+    """
+    query = select(PERSONS.c.id, PERSONS.c.user_id).where(
+        PERSONS.c.room_id == room.room_id, PERSONS.c.user_id.in_(user_ids)
+    )
+    with database.writing() as connection:
+        hold_room(connection, room)
+        rows = connection.execute(query).all()
+        if strangers := sorted(set(user_ids) - {row.user_id for row in rows}):
+            raise NoPersonError(f"nobody in this room has the id {strangers[0]!r:.60}")
+        for row in rows:
+            _delete(connection, room, row.id)
+    database.forget_deleted()
+
+
+def _delete(connection: Connection, room: Room, person_id: int) -> None:
+    mark_fits(connection, room, person_id)
+    connection.execute(delete(PERSONS).where(PERSONS.c.id == person_id))
 
 
 def _present(connection: Connection, room: Room, token: str, *, hold: bool = False) -> Row[Any]:
@@ -308,5 +335,6 @@ __all__ = [
     "answer",
     "join",
     "person",
+    "take_out",
     "withdraw",
 ]

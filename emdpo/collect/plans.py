@@ -16,6 +16,9 @@ LONGEST_TEXT, LONGEST_TITLE, LONGEST_NAME = 4_000, 120, 80
 
 LONGEST_ID = 200
 
+LONGEST_PLAN = 1_000_000
+"""Characters of all questions and answers with their ids: a room is read often, and as a whole."""
+
 CONSENT = (
     "Your answers are kept under a random id, without your name and without your address on the "
     "network. Whoever opened this room may read them, look for kinds of taste in them and publish "
@@ -82,6 +85,7 @@ def check_questions(questions: Sequence[Question]) -> None:
     _check_distinct("the id of a question", (each.prompt_id for each in questions))
     for number, question in enumerate(questions, start=1):
         _check_question(f"question {number}", question)
+    _check_length("the questions and answers have", sum(map(_length, questions)), LONGEST_PLAN)
 
 
 def _check_question(name: str, question: Question) -> None:
@@ -122,10 +126,20 @@ def _check_distinct(name: str, values: Iterable[str]) -> None:
 def _check_text(name: str, text: str, limit: int) -> None:
     if not text.strip():
         raise EmdpoError(f"{name} is empty")
-    if len(text) > limit:
-        raise EmdpoError(f"{name} has {len(text):,} characters; the limit is {limit:,}")
+    _check_length(f"{name} has", len(text), limit)
     if not is_storable(text):
         raise EmdpoError(f"{name} has a character that cannot be stored")
+
+
+def _check_length(who_has: str, length: int, limit: int) -> None:
+    if length > limit:
+        raise EmdpoError(f"{who_has} {length:,} characters; the limit is {limit:,}")
+
+
+def _length(question: Question) -> int:
+    texts = [question.prompt_id, question.prompt]
+    texts += [text for each in question.candidates for text in (each.response_id, each.response)]
+    return sum(map(len, texts))
 
 
 def is_storable(text: str) -> bool:

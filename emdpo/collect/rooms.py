@@ -112,7 +112,7 @@ def open_room(database: Database, plan: RoomPlan) -> str:
             "groups": [[group.name, list(group.choices)] for group in plan.groups],
             "created": time.time(),
         }
-        room_id = _inserted(connection, ROOMS, room)
+        room_id = inserted(connection, ROOMS, room)
         for position, question in enumerate(plan.questions):
             _add_question(connection, room_id, position, question)
     return key
@@ -121,7 +121,7 @@ def open_room(database: Database, plan: RoomPlan) -> str:
 def _add_question(connection: Connection, room_id: int, position: int, question: Question) -> None:
     row = {"room_id": room_id, "position": position}
     row |= {"prompt_id": question.prompt_id, "prompt": question.prompt}
-    question_id = _inserted(connection, QUESTIONS, row)
+    question_id = inserted(connection, QUESTIONS, row)
     candidates = [
         {"question_id": question_id, "position": place, **vars(candidate)}
         for place, candidate in enumerate(question.candidates)
@@ -129,7 +129,8 @@ def _add_question(connection: Connection, room_id: int, position: int, question:
     connection.execute(insert(CANDIDATES), candidates)
 
 
-def _inserted(connection: Connection, table: Any, row: dict[str, Any]) -> int:
+def inserted(connection: Connection, table: Any, row: dict[str, Any]) -> int:
+    """Insert a row and return its id."""
     key = connection.execute(insert(table).values(row)).inserted_primary_key
     assert key is not None  # noqa: S101 - every table here has one
     return key[0]
@@ -144,7 +145,8 @@ def _make_way(connection: Connection) -> None:
     is_old = ROOMS.c.created < time.time() - _EMPTY_SECONDS
     connection.execute(delete(ROOMS).where(is_old, ~has_people))
     if connection.execute(count).scalar_one() >= MOST_ROOMS:
-        raise EmdpoError("there are too many rooms on this server; please try again tomorrow")
+        words = "whoever runs it can delete old ones"
+        raise EmdpoError(f"this server has {MOST_ROOMS:,} rooms, as many as it keeps: {words}")
 
 
 def _free_code(connection: Connection) -> str:

@@ -1,6 +1,9 @@
 """The tables: rooms with their questions, people with what they were shown, answers, fits.
 
 No address, no name and no time of a person is stored. Keys and tokens are stored as SHA-256 only.
+
+Tables are made where they are missing and never altered: what is new comes as a table of its own,
+so that a database of before goes on working.
 """
 
 from __future__ import annotations
@@ -75,9 +78,10 @@ PERSONS = Table(
     _id(),
     _of("rooms"),
     Column("user_id", String(16), nullable=False),
-    Column("token_sha256", String(64), nullable=False, unique=True),
+    Column("token_sha256", String(64), nullable=False),
     Column("groups", JSON, nullable=False),  # {name: value}, without what was not answered
     UniqueConstraint("room_id", "user_id"),
+    UniqueConstraint("room_id", "token_sha256"),
 )
 
 TASKS = Table(
@@ -108,4 +112,11 @@ FITS = Table(
     _of("rooms"),
     Column("run_id", String(64), nullable=False, unique=True),
     Column("stale", Boolean, nullable=False, default=False),  # it must go
+)
+
+FITTED = Table(  # whose answers a fit is made of; where nobody is named it may be everybody's
+    "fitted",
+    METADATA,
+    Column("fit_id", ForeignKey("fits.id", ondelete="CASCADE"), primary_key=True),
+    Column("person_id", ForeignKey("persons.id", ondelete="CASCADE"), primary_key=True, index=True),
 )

@@ -134,6 +134,7 @@ def launch(host: str | None = None, port: int | None = None) -> None:
     """
     place = Workplace()
     atexit.register(place.close)
+    os.environ.setdefault("GRADIO_TEMP_DIR", str(place.copies / "gradio"))
     forget_stale(place)
     if threading.current_thread() is threading.main_thread():
         signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))

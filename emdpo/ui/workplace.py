@@ -22,6 +22,7 @@ from emdpo.demo import demo_file
 from emdpo.jobs import Jobs, folder_of, result_of, runs_home
 from emdpo.jobs.children import input_file
 from emdpo.jobs.folder import UPLOAD, JobStatus
+from emdpo.ui.copies import Copies
 from emdpo.ui.datasets import DataSet, folder_of_data, given_files, keep_files, read_data
 from emdpo.ui.hosting import check_base_model, is_public
 from emdpo.ui.models import Models
@@ -79,7 +80,12 @@ class Workplace:
         self._uploads = self.home / "uploads"
         self.models, self.talks = Models(), Talks()
         self._data, self._results = Recent(6), Recent(48)
-        self._made_here = tempfile.TemporaryDirectory(prefix="emdpo-downloads-")
+        self._copies = Copies(self.home)
+
+    @property
+    def copies(self) -> Path:
+        """Folder of this server alone for what it copies for visitors; removed with it."""
+        return self._copies.folder
 
     @cached_property
     def rooms(self) -> Database:
@@ -266,7 +272,7 @@ class Workplace:
 
     def add_bundle(self, bundle: Path, name: str) -> str:
         """Take in a run that was downloaded before and return its new id."""
-        with tempfile.TemporaryDirectory(prefix="emdpo-bundle-") as work:
+        with tempfile.TemporaryDirectory(dir=self.copies) as work:
             folder = Path(work) / "run"
             fit = unpack(bundle, folder)
             return self.jobs.add_upload(folder, name, fit.config.to_dict())
@@ -288,34 +294,34 @@ class Workplace:
         """Take in a copy of a finished run and return its id."""
         from emdpo.runs import finished_summary
 
-        with tempfile.TemporaryDirectory(prefix="emdpo-demo-") as work:
+        with tempfile.TemporaryDirectory(dir=self.copies) as work:
             folder = Path(work) / "run"
             shutil.copytree(run, folder, ignore=shutil.ignore_patterns("job"))
             return self.jobs.add_upload(folder, name, finished_summary(folder)["config"])
 
     def downloads(self, run_id: str) -> Path:
         """Return a folder of our own for the files that visitors of this run download."""
-        folder = Path(self._made_here.name) / folder_of(self.home, run_id).name
-        folder.mkdir(exist_ok=True)
+        folder = self.copies / folder_of(self.home, run_id).name
+        folder.mkdir(parents=True, exist_ok=True)
         return folder
 
     def talk_downloads(self, talk_id: str) -> Path:
         """Return a folder of our own for the files of one conversation."""
         digest = hashlib.sha256(talk_id.encode()).hexdigest()[:20]
-        folder = Path(self._made_here.name) / "talks" / digest
+        folder = self.copies / "talks" / digest
         folder.mkdir(parents=True, exist_ok=True)
         return folder
 
     def room_downloads(self) -> Path:
         """Return a folder of our own for the tables that owners of rooms download, by room."""
-        folder = Path(self._made_here.name) / "rooms"
-        folder.mkdir(exist_ok=True)
+        folder = self.copies / "rooms"
+        folder.mkdir(parents=True, exist_ok=True)
         return folder
 
     def close(self) -> None:
-        """End the jobs and remove what was made for downloads."""
+        """End the jobs and remove what was copied for visitors."""
         self.models.close()
         self.jobs.close()
         if "rooms" in vars(self):
             self.rooms.close()
-        self._made_here.cleanup()
+        self._copies.close()

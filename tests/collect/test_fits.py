@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import pytest
 from collecting import join, token
+from sqlalchemy import delete
 
 from emdpo.collect import fits, people
 from emdpo.collect.rooms import NoRoomError, delete_room
+from emdpo.collect.schema import FITTED
 from emdpo.core.errors import EmdpoError
 
 
@@ -32,6 +34,27 @@ def test_fits_count_newest_first_until_somebody_withdraws(database, room, ann):
     assert fits.stale_fits(database) == ["second"]
     fits.add_fit(database, room, "begun before she withdrew", [ann])
     assert fits.fits_of(database, room) == []
+
+
+def test_who_withdraws_takes_along_only_runs_that_know_of_them(database, room, ann):
+    """Ben, who joined after the first run, cannot take it off everybody's phone."""
+    fits.add_fit(database, room, "of ann", [ann])
+    join(database, room.code, "ben")
+    ben = people.person(database, room.code, token("ben"))[1].user_id
+    fits.add_fit(database, room, "of both", [ann, ben])
+    people.withdraw(database, room.code, token("ben"))
+    assert fits.fits_of(database, room) == ["of ann"]
+    assert fits.stale_fits(database) == ["of both"]
+
+
+def test_a_run_of_an_older_database_may_know_of_anybody(database, room, ann):
+    """Before there was a table of whose answers a run is made of, none is named."""
+    fits.add_fit(database, room, "old", [ann])
+    join(database, room.code, "ben")
+    with database.writing() as connection:
+        connection.execute(delete(FITTED))
+    people.withdraw(database, room.code, token("ben"))
+    assert fits.stale_fits(database) == ["old"]
 
 
 def test_a_run_is_on_disk_before_it_begins(database, room, ann):

@@ -11,7 +11,7 @@ from collecting import join, plan, prefer, rank, token
 from hypothesis import given
 from hypothesis import strategies as st
 
-from emdpo.collect import people, rooms
+from emdpo.collect import fits, people, rooms
 from emdpo.core.errors import EmdpoError
 
 
@@ -226,6 +226,14 @@ def test_a_token_is_somebody_in_one_room_only(database, room):
         people.person(database, "NOROOM", token("ann"))
 
 
+def test_one_token_may_be_used_in_two_rooms(database, room):
+    other = rooms.room_by_key(database, rooms.open_room(database, plan()))
+    join(database, room.code, "ann")
+    join(database, other.code, "ann")
+    people.withdraw(database, other.code, token("ann"))
+    assert rooms.counts(database, room).people == 1
+
+
 def test_withdrawing_leaves_nothing_of_one_and_all_of_the_other(database, room):
     for name in ("ann", "ben"):
         join(database, room.code, name, age="old")
@@ -239,6 +247,23 @@ def test_withdrawing_leaves_nothing_of_one_and_all_of_the_other(database, room):
         stands(database, room, "ann")
     with pytest.raises(people.NoPersonError):
         rank(database, room.code, "ann", 0, (0,), (1,), (2,))
+
+
+def test_the_owner_takes_out_all_who_are_named_or_nobody(database, room):
+    for name in ("ann", "ben", "cid"):
+        join(database, room.code, name)
+    ann, ben, cid = (stands(database, room, name).user_id for name in ("ann", "ben", "cid"))
+    fits.add_fit(database, room, "of ann", [ann])
+    fits.add_fit(database, room, "of cid", [cid])
+    with pytest.raises(people.NoPersonError, match="the id 'p-nobody'"):
+        people.take_out(database, room, {ann, "p-nobody"})
+    assert rooms.counts(database, room).people == 3
+    people.take_out(database, room, {ann, ben})
+    assert rooms.counts(database, room).people == 1
+    assert fits.fits_of(database, room) == ["of cid"]
+    other = rooms.room_by_key(database, rooms.open_room(database, plan()))
+    with pytest.raises(people.NoPersonError):
+        people.take_out(database, other, {cid})
 
 
 def test_one_may_withdraw_from_a_closed_room(database, room):

@@ -115,7 +115,7 @@ def test_rooms_without_people_make_way_once_they_are_old(database, room, monkeyp
     monkeypatch.setattr(rooms, "MOST_ROOMS", 2)
     empty = rooms.open_room(database, plan())
     join(database, room.code, "ann")
-    with pytest.raises(EmdpoError, match="too many rooms"):
+    with pytest.raises(EmdpoError, match="2 rooms, as many as it keeps"):
         rooms.open_room(database, plan())
     monkeypatch.setattr(rooms, "_EMPTY_SECONDS", -1.0)
     rooms.open_room(database, plan())
@@ -144,6 +144,15 @@ def asked(**changes):
         (plan(per_person=0), "questions for each person: expected 1 to 3, got 0"),
         (plan(questions=PLAN.questions + PLAN.questions[:1]), "the id of a question appears 2"),
         (plan(n_candidates=1), "answers of question 1: expected 2 to 8, got 1"),
+        (
+            plan(
+                questions=tuple(
+                    dataclasses.replace(QUESTION, prompt_id=f"{n}", prompt="x" * 4000)
+                    for n in range(250)
+                )
+            ),
+            r"questions and answers have 1,01\d,\d{3} characters; the limit is 1,000,000",
+        ),
         (asked(candidates=(Candidate("a", "x"), Candidate("b", "x"))), "appears 2 times: 'x'"),
         (asked(candidates=(Candidate("a", "x"), Candidate("a", "y"))), "appears 2 times: 'a'"),
         (plan(groups=(GroupQuestion("rank"),)), "cannot be called 'rank'"),

@@ -146,6 +146,19 @@ def test_the_numbers_follow_the_answers(place, events, page, opened):
     assert events.watch(key, shown[page.seen]) == {page.seen: gr.skip()}
 
 
+def test_people_are_taken_out_by_their_ids_once_the_box_is_ticked(place, events, page, opened):
+    key, room = opened
+    for name in ("ann", "bob", "cem"):
+        join(place.rooms, room.code, name)
+    ids = [people.person(place.rooms, room.code, token(name))[1].user_id for name in ("ann", "bob")]
+    for given, sure in ((ids[0], False), (" ", True), ("p-nobody", True)):
+        shown = events.take_out(key, given, sure)
+        assert set(shown) == {page.answers.note} and "line-good" not in shown[page.answers.note]
+    shown = events.take_out(key, f" {ids[0]}, {ids[1]}", True)
+    assert "Taken out: 2" in shown[page.answers.note] and shown[page.seen].people == 1
+    assert shown[page.answers.ids] == "" and shown[page.answers.sure] is False
+
+
 def test_a_room_that_is_gone_closes_the_page(place, events, page, opened):
     key, room = opened
     wrong = events.delete(key, "no")
@@ -154,6 +167,7 @@ def test_a_room_that_is_gone_closes_the_page(place, events, page, opened):
     assert shown[page.key] == "" and "deleted" in shown[page.enter_note]
     assert events.watch(key, None)[page.key] == ""
     assert events.set_closed(key, "", True) == {page.key: ""}
+    assert events.take_out(key, "p-ann", True) == {page.key: ""}
     assert events.delete(key, room.code) == {page.key: ""}
     assert "gone" in events.make_tables(key, False, 1)[page.export.note]
     assert "gone" in events.move_site(key, "http://x.org")[page.invite.note]

@@ -18,7 +18,15 @@ from emdpo.collect.fits import add_fit, fits_of, stale_fits
 from emdpo.collect.rooms import delete_room, open_room, room_by_key
 from emdpo.core.errors import EmdpoError
 from emdpo.jobs import JobState, folder_of
-from emdpo.ui.collect.runs import close_for_good, fit_room, forget_stale, newest_run, remove
+from emdpo.ui.collect.runs import (
+    close_for_good,
+    fit_room,
+    forget_stale,
+    newest_run,
+    remove,
+    shown_run,
+)
+from emdpo.ui.collect.told import told
 from emdpo.ui.workplace import Workplace
 
 REQUEST = SimpleNamespace(headers={"referer": "http://x/collect"})
@@ -76,14 +84,23 @@ def test_after_a_reload_the_run_is_found_again(events, part, class_room):
     assert shown[part.share] is False
 
 
-def test_what_was_found_stays_on_the_wall_while_a_new_fit_runs(place, events, part, copied):
+def test_what_was_found_stays_until_there_are_newer_types(place, events, part, copied, monkeypatch):
+    """On the wall and on phones: while a fit waits, after a reload, and after it was stopped."""
     key, room, run_id = copied
+    monkeypatch.setattr(place.jobs, "_slots", 0)  # it waits, as behind another fit
     seen = events.watch(key, "")[part.seen]
-    shown = events.start(key, *SETTINGS)
-    assert not {part.contents, part.cards, part.seen} & set(shown)
+    events.start(key, *SETTINGS)
     newer = newest_run(place, room).job_id
-    assert newer != run_id and not events.watch(key, seen)[part.start].interactive
-    assert not events.stop(key)[part.stop].interactive
+    assert newer != run_id == shown_run(place, room).job_id
+    watched, reloaded = events.watch(key, seen), events.show(key)
+    assert part.cards not in watched and "of an earlier fit" in watched[part.rests_on]
+    assert not watched[part.start].interactive and watched[part.stop].interactive
+    assert reloaded[part.contents].visible and "card" in reloaded[part.cards]
+    events.stop(key)
+    assert place.status(newer).state is JobState.STOPPED
+    stopped = events.show(key)
+    assert stopped[part.contents].visible and "stopped" in stopped[part.state]
+    assert len(told(place, room, rankings_table(place.rooms, room).head(0))["types"]) == 2
 
 
 def test_who_withdraws_while_a_fit_runs_ends_it(place, events, opened):

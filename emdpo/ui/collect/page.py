@@ -114,7 +114,7 @@ def _connect_plan(app: gr.Blocks, place: Workplace, plan: PlanForm, mine: gr.Bro
 
 
 def _connect_room(app: gr.Blocks, events: RoomEvents, page: CollectPage) -> None:
-    key, invite, export = page.key, page.invite, page.export
+    key, invite, answers, export = page.key, page.invite, page.answers, page.export
     every = page.parts
     app.load(events.come_back, [page.kept, key], every, **PRIVATE)
     page.plan.open.click(events.open, page.plan.inputs, every, **PRIVATE)
@@ -129,6 +129,7 @@ def _connect_room(app: gr.Blocks, events: RoomEvents, page: CollectPage) -> None
             partial(events.set_closed, closed=closed), [key, invite.site], every, **PRIVATE
         )
     invite.leave.click(events.leave, None, every, **PRIVATE)
+    answers.take_out.click(events.take_out, [key, answers.ids, answers.sure], every, **PRIVATE)
     export.make.click(events.make_tables, [key, *export.options], every, **PRIVATE)
     export.delete.click(events.delete, [key, export.code], every, **PRIVATE)
 

@@ -12,6 +12,7 @@ from typing import Any
 import gradio as gr
 
 from emdpo.collect.export import ExportConfig, rankings_table, shown_table
+from emdpo.collect.people import take_out
 from emdpo.collect.rooms import (
     Counts,
     NoRoomError,
@@ -28,7 +29,7 @@ from emdpo.ui.collect import room_view
 from emdpo.ui.collect.links import checked_site, site_of
 from emdpo.ui.collect.plan_form import PlanForm, plan_of
 from emdpo.ui.collect.room_part import AnswersPart, ExportPart, InvitePart, KeyPart
-from emdpo.ui.collect.runs import as_jsonl, close_for_good
+from emdpo.ui.collect.runs import as_jsonl, close_for_good, forget_stale
 from emdpo.ui.faults import one_line
 from emdpo.ui.markup import line
 from emdpo.ui.workplace import Workplace
@@ -71,7 +72,7 @@ class CollectPage:
             *(self.enter_note, self.plan.note, self.room, self.head),
             *(self.fresh.column, self.fresh.key),
             *(invite.way_in, invite.counts, invite.site, invite.close, invite.reopen, invite.note),
-            *(answers.counts, answers.questions),
+            *(answers.counts, answers.questions, answers.ids, answers.sure, answers.note),
             *(*export.made, export.code, export.deleted),
         ]
 
@@ -124,7 +125,7 @@ class RoomEvents:
     def show(self, key: str, request: gr.Request) -> Shown:
         """Return the whole page for a room, or without one."""
         page, room = self._page, self.found(key)
-        there = room is not None
+        there, answers = room is not None, page.answers
         shown: Shown = {
             page.kept: {"key": key} if there else {},
             page.clock: gr.Timer(active=there),
@@ -136,11 +137,13 @@ class RoomEvents:
         site = site_of(request)
         export = page.export
         cleared = dict.fromkeys(export.made[:-1], gr.DownloadButton(value=None, interactive=False))
-        texts = dict.fromkeys([page.invite.note, export.note, export.deleted, export.code], "")
+        notes = [page.invite.note, export.note, export.deleted, export.code]
+        texts = dict.fromkeys([*notes, answers.ids, answers.note], "")
         return {
             **shown,
             **cleared,
             **texts,
+            answers.sure: False,
             page.invite.site: site,
             page.invite.way_in: room_view.way_in_html(room, site),
             **self._state(room),
@@ -204,6 +207,24 @@ class RoomEvents:
     def leave(self) -> Shown:
         """Forget the room on this page and in this browser; it stays as it is."""
         return {self._page.key: ""}
+
+    def take_out(self, key: str, ids: str | None, sure: bool) -> Shown:
+        """Delete people by their ids as if they had withdrawn, if the box is ticked."""
+        page, room, who = self._page, self.found(key), set((ids or "").replace(",", " ").split())
+        answers = page.answers
+        if room is None:
+            return {page.key: ""}
+        if not who or not sure:
+            told = "Type an id and tick the box to take somebody out."
+            return {answers.note: line(told, "warning")}
+        try:
+            take_out(self._place.rooms, room, who)
+            forget_stale(self._place)
+        except Exception as error:  # noqa: BLE001 - shown as one line
+            return {answers.note: line(one_line(error), "error")}
+        told = f"Taken out: {len(who)}. Tables that were downloaded still have them."
+        cleared = {answers.ids: "", answers.sure: False, answers.note: line(told, "good")}
+        return {**cleared, **self._numbers(room)}
 
     def make_tables(self, key: str, own_words: bool, min_group: float | None) -> Shown:
         """Write the tables of what has come until now and offer them."""

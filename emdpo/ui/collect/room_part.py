@@ -39,6 +39,10 @@ class AnswersPart:
 
     counts: gr.HTML
     questions: gr.HTML
+    ids: gr.Textbox
+    sure: gr.Checkbox
+    take_out: gr.Button
+    note: gr.HTML
 
 
 @dataclass(frozen=True)
@@ -107,7 +111,24 @@ def answers_part() -> AnswersPart:
     """Lay out the second tab."""
     counts = gr.HTML(elem_id="room-counts")
     gr.Markdown("### Question by question")
-    return AnswersPart(counts, gr.HTML(elem_id="room-questions"))
+    questions = gr.HTML(elem_id="room-questions")
+    with gr.Accordion("Take somebody out", open=False):
+        ids = gr.Textbox(
+            label="Id of the person",
+            info="As in the tables of 4 Export and in the Workbench, such as p-ab3cd5ef7g; of "
+            "several people with spaces between.",
+            max_lines=3,
+            elem_id="take-out-ids",
+        )
+        sure = gr.Checkbox(
+            False,
+            label="Delete them",
+            info="With all that they gave, and the runs that know of them, for good.",
+            elem_id="take-out-sure",
+        )
+        take_out = gr.Button("Take out", variant="stop", size="sm", elem_id="take-out")
+        note = gr.HTML(elem_id="take-out-note")
+    return AnswersPart(counts, questions, ids, sure, take_out, note)
 
 
 def export_part() -> ExportPart:

@@ -20,6 +20,8 @@ from emdpo.ui.fit_form import config_of
 from emdpo.ui.workplace import Workplace
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     import pandas as pd
 
     from emdpo.jobs import JobStatus
@@ -56,7 +58,7 @@ def fit_room(
     if not users:
         raise EmdpoError("nobody has ranked anything yet")
     run_id = new_id()
-    with tempfile.TemporaryDirectory(prefix="emdpo-room-") as folder:
+    with tempfile.TemporaryDirectory(dir=place.copies) as folder:
         path = Path(folder) / "rankings.jsonl"
         path.write_text(as_jsonl(table), "utf-8")
         data = JobInput(path, None, room.title)
@@ -70,8 +72,19 @@ def newest_run(place: Workplace, room: Room) -> JobStatus | None:
 
     One that is registered and has not begun does not count.
     """
-    found = (status_or_none(place, run_id) for run_id in fits_of(place.rooms, room))
-    return next((status for status in found if status is not None), None)
+    return next(_runs(place, room), None)
+
+
+def shown_run(place: Workplace, room: Room) -> JobStatus | None:
+    """Return the newest run of a room that has types to show; None where there is none."""
+    return next((run for run in _runs(place, room) if run.has_result), None)
+
+
+def _runs(place: Workplace, room: Room) -> Iterator[JobStatus]:
+    """Give the runs of a room that have begun, newest first."""
+    for run_id in fits_of(place.rooms, room):
+        if (status := status_or_none(place, run_id)) is not None:
+            yield status
 
 
 def as_jsonl(table: pd.DataFrame) -> str:
@@ -91,6 +104,7 @@ def forget_stale(place: Workplace) -> None:
     for run_id in stale_fits(place.rooms):
         if remove(place, run_id):
             forget_fit(place.rooms, run_id)
+    place.rooms.forget_what_is_left()
 
 
 def remove(place: Workplace, run_id: str) -> bool:

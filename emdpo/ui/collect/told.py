@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import emdpo
 from emdpo.core.errors import RunError
 from emdpo.settings import ADAPTERS
-from emdpo.ui.collect.runs import newest_run
+from emdpo.ui.collect.runs import shown_run
 from emdpo.ui.collect.types_part import everybody
 from emdpo.ui.type_facts import portraits
 from emdpo.ui.workplace import Workplace
@@ -31,7 +31,7 @@ def told(place: Workplace, room: Room, table: pd.DataFrame) -> dict[str, Any] | 
     ----------
     place
     room
-        Its newest run is told of.
+        Its newest run with types is told of.
     table : DataFrame
         Canonical, of that one person, with what they gave after the fit, too.
 
@@ -42,8 +42,8 @@ def told(place: Workplace, room: Room, table: pd.DataFrame) -> dict[str, Any] | 
         and high (95% interval over people), and wishes in words; you: see `own`; run: its id where
         it may be opened; chat: whether its types can be talked to.
     """
-    run = newest_run(place, room)
-    if run is None or not run.has_result:
+    run = shown_run(place, room)
+    if run is None:
         return None
     run_id = run.job_id
     try:

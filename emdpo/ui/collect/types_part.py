@@ -14,7 +14,7 @@ from emdpo.plots.collecting import room_shares_figure
 from emdpo.settings import LOGLINEAR
 from emdpo.ui import fit_view
 from emdpo.ui.collect.room_events import RoomEvents, Shown, export_config
-from emdpo.ui.collect.runs import fit_room, forget_stale, newest_run
+from emdpo.ui.collect.runs import fit_room, forget_stale, newest_run, shown_run
 from emdpo.ui.faults import one_line
 from emdpo.ui.fit_form import POLICIES
 from emdpo.ui.markup import line, pill, text
@@ -93,7 +93,8 @@ def types_part(mine: gr.BrowserState) -> TypesPart:
             False,
             label="People may open the whole run",
             info="Everybody always sees the types and their own. With this they may also open the "
-            "run in the Workbench, with all rankings under random ids, and chat with its types.",
+            "run in the Workbench, with all rankings under random ids, and chat with its types. "
+            "Taking it back hides the link; who has opened a run can still open that one.",
             elem_id="share-run",
         )
         features = gr.Dropdown(
@@ -166,32 +167,31 @@ class TypesEvents:
         return {**hidden, part.share: room.shares_run, **self._watched(room, "")}
 
     def watch(self, key: str, seen: str) -> Shown:
-        """Return where the newest fit stands, and its types if they are not on the screen yet."""
+        """Return where the newest fit stands, and the newest types if they are not shown yet."""
         room = self._rooms.found(key)
         return {self._part.stop: gr.skip()} if room is None else self._watched(room, seen)
 
     def _watched(self, room: Room, seen: str) -> Shown:
         part = self._part
         forget_stale(self._place)
-        run = newest_run(self._place, room)
+        run, with_types = newest_run(self._place, room), shown_run(self._place, room)
         active = run is not None and run.state.is_active
         shown: Shown = {
             part.start: gr.Button(interactive=not active),
             part.stop: gr.Button(interactive=active),
             part.state: state_html(run),
         }
-        if run is not None and run.has_result:
-            return {**shown, **self._found(room, run.job_id, seen)}
-        if active:  # what was found before stays on the wall meanwhile
-            return shown
-        return {**shown, part.contents: gr.Column(visible=False), part.seen: ""}
+        if with_types is None:
+            return {**shown, part.contents: gr.Column(visible=False), part.seen: ""}
+        earlier = run is not None and run.job_id != with_types.job_id
+        return {**shown, **self._found(room, with_types.job_id, seen, earlier)}
 
-    def _found(self, room: Room, run_id: str, seen: str) -> Shown:
+    def _found(self, room: Room, run_id: str, seen: str, earlier: bool) -> Shown:
         """Return the types of a finished run; those on the screen stay."""
         part, place = self._part, self._place
         try:
             fit = place.fit(run_id)
-            rests_on = rests_on_html(fit, counts(place.rooms, room).answers)
+            rests_on = rests_on_html(fit, counts(place.rooms, room).answers, earlier)
             version = f"{run_id} {place.version(run_id)}"
             if version == seen:
                 return {part.rests_on: rests_on}
@@ -219,10 +219,11 @@ def everybody(place: Workplace, run_id: str) -> Composition:
     return place.derived(run_id, "everybody", make)
 
 
-def rests_on_html(fit: Fit, n_now: int) -> str:
-    """Return what the types rest on, and how many rankings the room has gained since."""
+def rests_on_html(fit: Fit, n_now: int, earlier: bool) -> str:
+    """Return what the types rest on, whether a newer fit has none, and what has come since."""
     data = fit.rankings
-    told = f"These types rest on {data.n_rankings:,} rankings by {data.n_users:,} people."
+    which = "These types, of an earlier fit," if earlier else "These types"
+    told = f"{which} rest on {data.n_rankings:,} rankings by {data.n_users:,} people."
     if n_now > data.n_rankings:
         return line(f"{told} {n_now - data.n_rankings:,} more have come since: find them again.")
     return line(told)
