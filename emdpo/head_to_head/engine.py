@@ -212,12 +212,19 @@ class _Trial:
         if self.group is not None:
             codes = np.where(self.group.known[self.group.codes], self.group.codes, -1)
             groups = codes[np.unique(self.panel.user[self.split.train])]
-        names = ("beta", "seed", "base_model", "adapters")
-        known = {name: getattr(self.config, name) for name in names} | {"scratch": self.scratch}
-        if self.planted is None:
-            return Problem(train, self.features, groups, **known)
-        truth = {"truth": self.planted.scores, "truth_shares": self.planted.shares}
-        return Problem(train, self.features, groups, **truth, **known)
+        config, planted = self.config, self.planted
+        return Problem(
+            train,
+            self.features,
+            groups,
+            truth=None if planted is None else planted.scores,
+            truth_shares=None if planted is None else planted.shares,
+            beta=config.beta,
+            seed=config.seed,
+            base_model=config.base_model,
+            adapters=config.adapters,
+            scratch=self.scratch,
+        )
 
     def judge(self, outcomes: Sequence[_Outcome], left_out: Mapping[str, str]) -> Comparison:
         names = [_name(each) for each in outcomes]

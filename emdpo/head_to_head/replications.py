@@ -68,7 +68,8 @@ def mean_facts(comparisons: Sequence[Comparison]) -> pd.DataFrame:
     """Return the mean over comparisons of seconds, worst type, regrets and ARI, by method."""
     tables = [each.fact_table() for each in comparisons]
     long = pd.concat(tables).astype(dict.fromkeys(FACTS, float))
-    return long.groupby("method", sort=False)[list(FACTS)].mean().reset_index()
+    means = long.groupby("method", sort=False)[list(FACTS)].mean()
+    return pd.DataFrame(means).reset_index()
 
 
 def _part(part: pd.DataFrame, baseline: str, sign: float, confidence: float) -> pd.DataFrame:
