@@ -181,7 +181,7 @@ def real_section(name: str, found: Comparison) -> str:
             f"### {name}",
             f"{found.n_users:,} users; {n['train']:,} rankings fitted, {n['test']:,} of seen users "
             f"and {n['new_test']:,} of {found.n_new_users:,} new users predicted; features: "
-            f"{found.features}. `*`: not told apart from the best of its column (paired bootstrap).",
+            f"{found.features}. `*`: not told apart from the best of its column.",
             markdown(wide_table(found, "log_loss", intervals=True)),
             markdown(fact_table(found)),
         ]
