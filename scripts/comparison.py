@@ -33,7 +33,7 @@ from emdpo.methods.known_types import KnownTypes
 SEEDS = range(3)
 
 LEAST_GAP = 0.02
-"""Nats between one policy for all and the true types, below which no share of it is told."""
+"""Nats between pooled DPO and the true types, below which nats are told, not their share."""
 
 
 class RealData(NamedTuple):
@@ -126,7 +126,8 @@ def _best(part: pd.DataFrame) -> str:
 def ways(simulated: Mapping[str, Sequence[Comparison]]) -> pd.DataFrame:
     """Return how far each method goes from pooled DPO to the true types, in log-loss.
 
-    Of new users of whom most is known; mean, least and most over the populations.
+    Of new users of whom most is known; mean, least and most over the populations. Where tastes are
+    no types, nats below pooled DPO.
     """
     return pd.DataFrame([{"simulation": name, **_way(found)} for name, found in simulated.items()])
 
@@ -139,9 +140,11 @@ def _way(found: Sequence[Comparison]) -> dict[str, str]:
     told = {"known": f"{last[0].known.iloc[0]:.0f}", "nats to go": f"{gap.mean():.2f}"}
     shares = (means.loc["dpo"] - means) / gap
     for name in means.index.drop(["dpo", KnownTypes.name]):
-        low, mean, high = shares.loc[name].min(), shares.loc[name].mean(), shares.loc[name].max()
-        far = gap.min() > LEAST_GAP
-        told[name] = f"{mean:.0%} ({low:.0%} to {high:.0%})" if far else "-"
+        if gap.min() > LEAST_GAP:
+            share = shares.loc[name]
+            told[name] = f"{share.mean():.0%} ({share.min():.0%} to {share.max():.0%})"
+        else:
+            told[name] = f"{(means.loc['dpo'] - means.loc[name]).mean():+.3f} nats"
     return told
 
 
