@@ -28,9 +28,12 @@ from emdpo.head_to_head.telling import (
     markdown,
     wide_table,
 )
+from emdpo.methods.em_dpo import EMDPO
 from emdpo.methods.known_types import KnownTypes
 
 SEEDS = range(3)
+
+POOLED_OR_MIN_MAX = ("dpo", EMDPO.name, KnownTypes.name)
 
 LEAST_GAP = 0.02
 """Nats between pooled DPO and the true types, below which nats are told, not their share."""
@@ -148,6 +151,23 @@ def _way(found: Sequence[Comparison]) -> dict[str, str]:
     return told
 
 
+def one_policy(simulated: Mapping[str, Sequence[Comparison]]) -> pd.DataFrame:
+    """Return what the one policy for everybody costs the planted types: pooled or min-max."""
+    rows = []
+    for name, found in simulated.items():
+        facts = mean_facts(found).set_index("method")
+        row = {"simulation": name}
+        for title, field, form in (
+            ("worst type, nats", "regret_nats", "{:.2f}"),
+            ("worst type, share", "regret_worst", "{:.0%}"),
+            ("mean, share", "regret_mean", "{:.0%}"),
+        ):
+            told = [form.format(facts.loc[method, field]) for method in POOLED_OR_MIN_MAX]
+            row[title] = " / ".join(told)
+        rows.append(row)
+    return pd.DataFrame(rows)
+
+
 def simulated_section(name: str, found: Sequence[Comparison]) -> str:
     """Return the comparisons of one kind of population as Markdown."""
     table = replicated(found)
@@ -198,6 +218,9 @@ def page(simulated: Mapping[str, Sequence[Comparison]], real: Mapping[str, Compa
         [
             "## Simulations: the way from pooled DPO to the true types",
             markdown(ways(told)),
+            "## Simulations: regret of one policy for everybody",
+            "Pooled DPO / min-max KL-regret consensus of EM-DPO's types / of the true types.",
+            markdown(one_policy(told)),
             "## Public data: methods not told apart from the best",
             markdown(winners(real)) if real else "Not run.",
             "## Every simulation",
