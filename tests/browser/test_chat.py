@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shutil
+import threading
 import time
 
 import pytest
@@ -125,10 +126,11 @@ def test_a_reload_keeps_the_conversation_and_frees_the_model(chat, slowly):
 
 def test_a_new_conversation_right_after_a_question_stays_empty(chat, monkeypatch):
     """The question's own event ends later than the one that starts anew."""
-    ask = Talk.ask
+    ask, asked = Talk.ask, threading.Event()
 
     def late(self, *args, **settings):
         turn = ask(self, *args, **settings)
+        asked.set()
         time.sleep(1)
         return turn
 
@@ -136,6 +138,7 @@ def test_a_new_conversation_right_after_a_question_stays_empty(chat, monkeypatch
     monkeypatch.setattr(Talk, "ask", late)
     chat.locator("#question textarea").fill("Is anybody there?")
     chat.click("#ask")
+    assert asked.wait(20)
     chat.wait_for_timeout(200)
     chat.click("#anew")
     chat.wait_for_timeout(3000)

@@ -163,7 +163,7 @@ async function refused({ status, body }, position) {
   if (status === 401) {
     kept.drop("me", "draft");
     welcome();
-    return say("You have withdrawn, perhaps from another window.", "error");
+    return say("You are no longer in this room: withdrawn, or taken out by whoever opened it.", "error");
   }
   const said = await ask("GET", "me");
   if (said.status === 200) take(said.body);
