@@ -76,11 +76,11 @@ def build() -> None:
     program = code("", elem_id="em-code")
     settings = [questions, seed, start, draw]
     shown = [done, *buttons[:4], state, verdict, triangle, people, climb, program]
+    gr.on(None, partial(_show, 0), settings, shown, **LIVE)
     m_step, e_step, to_end, back, again = buttons
-    ending = to_end.click(_to_end, settings, shown, **WORKING)
-    gr.on(None, partial(_show, 0), settings, shown, cancels=[ending], **LIVE)
     for button in (m_step, e_step):
         button.click(_further, [done, *settings], shown, **LIVE)
+    to_end.click(_to_end, settings, shown, **WORKING)
     back.click(_back, [done, *settings], shown, **LIVE)
     again.click(_restart, draw, [start, draw], **LIVE)
 
