@@ -24,6 +24,7 @@ from emdpo.ui.collect import page as collect_page
 from emdpo.ui.collect.runs import forget_stale
 from emdpo.ui.collect.told import told
 from emdpo.ui.data_tab import load_demo
+from emdpo.ui.figures import FIT_FIGURES
 from emdpo.ui.head_to_head import page as compare_page
 from emdpo.ui.learn import page as learn_page
 from emdpo.ui.session import SHOW_RUN_IN_ADDRESS, Session, attach, new_session, remember
@@ -39,13 +40,6 @@ INTRODUCTION = (
 )
 
 STYLES = ("style.css", "collect.css", "head_to_head.css")
-
-FIT_FIGURES = """() => {
-    for (const delay of [50, 600]) {
-        setTimeout(() => window.dispatchEvent(new Event("resize")), delay);
-    }
-}"""
-"""Figures drawn while their tab was hidden, or drawn anew, take the size of their place."""
 
 PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
 

@@ -11,6 +11,8 @@ expect = sync_api.expect
 
 from collecting import join, prefer, token  # noqa: E402 - where there is a browser
 
+from .conftest import expect_fit  # noqa: E402
+
 HOSTILE = "<img src=x onerror=alert(1)>${alert(1)}"
 
 QUESTIONS = "\n\n".join(
@@ -18,12 +20,6 @@ QUESTIONS = "\n\n".join(
     f"- Long, and warm, dear friend, about all that question {q} may be about."
     for q in range(4)
 )
-
-
-def fits(page, width):
-    page.set_viewport_size({"width": width, "height": 900})
-    page.wait_for_timeout(400)
-    return page.evaluate("document.documentElement.scrollWidth") <= width
 
 
 def opened(page, address):
@@ -66,7 +62,7 @@ def test_a_room_from_its_opening_to_its_types_and_back_by_its_key(page, tab, pla
     for width in (400, 1280):
         for name in ("2 Answers", "4 Export", "3 Types"):
             tab(name)
-            assert fits(page, width), (width, name)
+            expect_fit(page, width)
     with page.context.expect_page() as new:
         page.get_by_role("link", name="Open this run in the Workbench").click()
     new.value.get_by_role("tab", name="3 Types").first.click()

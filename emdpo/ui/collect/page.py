@@ -14,6 +14,7 @@ from emdpo.ui.collect.room_events import CollectPage, RoomEvents
 from emdpo.ui.collect.room_part import answers_part, export_part, invite_part, key_part
 from emdpo.ui.collect.types_part import TypesEvents, TypesPart, types_part
 from emdpo.ui.collect.writing_part import offer_names, offer_writers, write
+from emdpo.ui.figures import FIT_FIGURES
 from emdpo.ui.session import kept_by_the_browser
 from emdpo.ui.workplace import Workplace
 
@@ -48,7 +49,7 @@ def layout(mine: gr.BrowserState) -> tuple[CollectPage, TypesPart]:
     with gr.Column(visible=False, elem_id="room") as room:
         head = gr.HTML(elem_id="room-head")
         fresh = key_part()
-        with gr.Tabs(elem_id="room-tabs"):
+        with gr.Tabs(elem_id="room-tabs") as tabs:
             with gr.Tab("1 Invite", id="invite"):
                 invite = invite_part()
             with gr.Tab("2 Answers", id="answers"):
@@ -57,6 +58,7 @@ def layout(mine: gr.BrowserState) -> tuple[CollectPage, TypesPart]:
                 types = types_part(mine)
             with gr.Tab("4 Export", id="export"):
                 export = export_part()
+    tabs.change(None, js=FIT_FIGURES, **PRIVATE)
     page = CollectPage(
         key=gr.State(""),
         kept=kept_by_the_browser("emdpo-room"),

@@ -7,6 +7,7 @@ from typing import Any
 
 import gradio as gr
 
+from emdpo.ui.figures import FIT_FIGURES
 from emdpo.ui.learn import em_steps, lessons, pairs, triangle, whose_average
 
 INTRODUCTION = (
@@ -27,13 +28,6 @@ LESSONS = "lessons"
 """Name in the address of the tab with the lessons; `?lesson=2` opens it at a lesson."""
 
 PRIVATE: dict[str, Any] = {"api_visibility": "private", "show_progress": "hidden"}
-
-FIT_FIGURES = """() => {
-    for (const delay of [50, 600]) {
-        setTimeout(() => window.dispatchEvent(new Event("resize")), delay);
-    }
-}"""
-"""Figures drawn while their tab was hidden take the size of their place once it is opened."""
 
 
 def build(app: gr.Blocks) -> None:
