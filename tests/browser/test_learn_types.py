@@ -65,5 +65,12 @@ def test_em_goes_by_half_steps_gets_stuck_and_restarts(figure):
     expect(verdict).to_contain_text("at the best that 5 starts")
     page.get_by_role("button", name="The code that draws this").first.click()
     expect(page.locator("#em-code")).to_contain_text('"random", np.random.default_rng(2)')
+    page.click("#em-again")
+    expect(state).to_contain_text("0, at the start")
+    page.click("#em-end")
+    page.click("#em-again")  # while it runs to the end, which must not be what stays
+    expect(page.locator("#em-draw input[type=number]")).to_have_value("4")
+    page.wait_for_timeout(3000)
+    expect(state).to_contain_text("0, at the start")
     for width in (1280, 400, 360):
         expect_fit(page, width)

@@ -80,7 +80,9 @@ def build() -> None:
     m_step, e_step, to_end, back, again = buttons
     for button in (m_step, e_step):
         button.click(_further, [done, *settings], shown, **LIVE)
-    to_end.click(_to_end, settings, shown, **WORKING)
+    ended_from = gr.State()
+    ending = to_end.click(_to_end, settings, [ended_from, *shown], **WORKING)
+    ending.then(_begin_if_changed, [ended_from, *settings], shown, **LIVE)
     back.click(_back, [done, *settings], shown, **LIVE)
     again.click(_restart, draw, [start, draw], **LIVE)
 
@@ -145,8 +147,14 @@ def _back(done: int, *settings: Any) -> list[Any]:
 
 
 def _to_end(*settings: Any) -> list[Any]:
+    """Return the settings it began from, and everything as it stands at the end."""
     crowd, begun = _world(*settings)
-    return _shown(crowd, walk_to_end(crowd, begun), settings)
+    return [settings, *_shown(crowd, walk_to_end(crowd, begun), settings)]
+
+
+def _begin_if_changed(ended_from: Any, *settings: Any) -> Any:
+    """Begin from the settings on the page where they were changed on the way to the end."""
+    return gr.skip() if tuple(ended_from) == settings else _show(0, *settings)
 
 
 def _restart(draw: float) -> tuple[str, int]:
