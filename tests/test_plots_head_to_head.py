@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from comparisons import small_comparison
+from comparisons import renamed_comparison, small_comparison
 
 from emdpo import plots
 from emdpo.head_to_head.findings import verdict
@@ -33,8 +33,9 @@ def test_differences_are_drawn_with_their_intervals_and_verdicts(measure, part):
     assert figure.layout.xaxis.tickformat in (".2f", ".0%")  # plotly.js refuses a sign before ".2f"
 
 
-def test_seconds_are_drawn_against_the_measure_on_a_logarithmic_axis():
-    found = small_comparison()
+@pytest.mark.parametrize("compared", [small_comparison, renamed_comparison])
+def test_seconds_are_drawn_against_the_measure_on_a_logarithmic_axis(compared):
+    found = compared()
     figure = plots.cost_figure(found, "log_loss", "new", 2)
     rows = {each.method: each for each in found.of("log_loss", "new", 2)}
     assert [trace.name for trace in figure.data] == found.methods

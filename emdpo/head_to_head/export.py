@@ -7,7 +7,7 @@ and in figures/ what the figures are drawn from. It holds no rankings.
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -87,7 +87,7 @@ def write_comparison(
     tables = {
         "measures.csv": measure_table(found),
         "facts.csv": found.fact_table(),
-        "assumptions.csv": assumption_table(),
+        "assumptions.csv": assumption_table(found.methods),
         "figures/differences.csv": difference_table(found),
         "figures/cost.csv": cost_table(found),
     }
@@ -153,13 +153,15 @@ def cost_table(found: Comparison) -> pd.DataFrame:
     return table
 
 
-def assumption_table() -> pd.DataFrame:
+def assumption_table(methods: Sequence[str]) -> pd.DataFrame:
     """Return what each method assumes, its source and what was changed; then those missing."""
     missing = [
         {"method": name, "assumes": "", "source": "", "changed": "", "missing": reason}
         for name, reason in MISSING.items()
     ]
-    return pd.concat([assumptions().assign(missing=""), pd.DataFrame(missing)], ignore_index=True)
+    return pd.concat(
+        [assumptions(methods).assign(missing=""), pd.DataFrame(missing)], ignore_index=True
+    )
 
 
 def about(found: Comparison) -> str:
@@ -198,7 +200,7 @@ def report(found: Comparison, command: str) -> str:
     parts += [NOTE, RANK_NOTE, "## Settings, costs and who is served worst"]
     parts += [markdown(fact_table(found))]
     parts += ["\n".join(f"- left out: {reason}" for reason in found.left_out.values())]
-    parts += ["## What each method assumes", markdown(assumptions())]
+    parts += ["## What each method assumes", markdown(assumptions(found.methods))]
     parts += ["\n".join(f"- missing: {reason}" for reason in MISSING.values())]
     parts += ["## Do it again", f"    {command}"]
     return "\n\n".join(filter(None, parts)) + "\n"

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import pandas as pd
 
 from emdpo.head_to_head.comparison import SEEN, Comparison, Measured
-from emdpo.methods.registry import METHODS, MISSING
+from emdpo.methods.registry import ADAPTER_METHODS, METHODS, MISSING
 
 MEASURES = {
     "log_loss": "log-loss, nats a ranking; lower is better",
@@ -73,8 +73,12 @@ def fact_table(found: Comparison) -> pd.DataFrame:
     return pd.DataFrame(rows).fillna("-")
 
 
-def assumptions() -> pd.DataFrame:
-    """Return what each method assumes, where it is from, and what was changed."""
+def assumptions(also: Sequence[str] = ()) -> pd.DataFrame:
+    """Return what each method assumes, where it is from, and what was changed.
+
+    Of those that are compared unnamed, and of adapters among the names in `also`.
+    """
+    adapters = {name: ADAPTER_METHODS[name] for name in also if name in ADAPTER_METHODS}
     rows = [
         {
             "method": name,
@@ -82,7 +86,7 @@ def assumptions() -> pd.DataFrame:
             "source": kind.source,
             "changed": kind.changed,
         }
-        for name, kind in METHODS.items()
+        for name, kind in {**METHODS, **adapters}.items()
     ]
     return pd.DataFrame(rows)
 

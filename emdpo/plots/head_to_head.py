@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING, Any
 import plotly.graph_objects as go
 
 from emdpo.head_to_head.findings import verdict, whom
-from emdpo.methods.registry import METHODS
 from emdpo.plots.theme import OUTLINE, question_figure, type_marker
 
 if TYPE_CHECKING:
@@ -107,9 +106,9 @@ def cost_figure(found: Comparison, measure: str, users: str, known: int | None =
         height=380,
         legend=len(rows),
     )
-    for facts in found.facts:
+    for place, facts in enumerate(found.facts):
         each = rows[facts.method]
-        marker = type_marker(list(METHODS).index(facts.method), 12)
+        marker = type_marker(place, 12)
         low, high = each.interval
         figure.add_scatter(
             x=[max(facts.seconds_in_all, SHORTEST)],

@@ -10,7 +10,7 @@ import zipfile
 
 import pandas as pd
 import pytest
-from comparisons import small_comparison
+from comparisons import renamed_comparison, small_comparison
 
 from emdpo.cli import build_parser, main
 from emdpo.head_to_head.export import compare_command, report, write_comparison
@@ -55,6 +55,13 @@ def test_the_report_has_findings_tables_and_what_is_missing():
     assert "- For new users of whom up to 2 rankings are known" in told
     assert "| known_types |" in told and "rank -" in told and "rank 3" in told
     assert "missing: VPL" in told and told.endswith("    emdpo compare x.csv\n")
+
+
+def test_adapters_that_were_compared_say_what_they_assume(tmp_path):
+    held = opened(write_comparison(renamed_comparison(), tmp_path / "c.zip", "emdpo compare x"))
+    told = pd.read_csv(io.StringIO(held["assumptions.csv"]))["method"].tolist()
+    assert told == [*METHODS, "adapter_dpo", "vpl"]
+    assert "| adapter_dpo | everybody has the same utilities |" in held["README.md"]
 
 
 def test_the_command_says_every_setting_and_is_understood():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from types import SimpleNamespace
 
 import gradio as gr
 import pytest
@@ -15,6 +16,7 @@ from emdpo.ui.head_to_head import view
 from emdpo.ui.head_to_head.events import CompareEvents
 from emdpo.ui.head_to_head.form import MOST_DRAWS, methods_for, settings_of
 from emdpo.ui.head_to_head.page import layout
+from emdpo.ui.head_to_head.view import settings_html
 
 FORM = {
     "source": "demo",
@@ -181,3 +183,12 @@ def test_what_each_method_assumes_is_told_and_what_is_missing():
     html = view.assumptions_html()
     assert all(f">{name}</th>" in html for name in METHODS)
     assert "Missing: VPL" in html and "arXiv" in html
+
+
+def test_the_settings_of_a_comparison_are_told_with_it():
+    config = {"new_share": 0.25, "seed": 3, "cut": 4, "group": "<age>"}
+    told = settings_html(SimpleNamespace(name="my rankings", config=config))
+    assert "Data: my rankings; new users: 25%; seed: 3" in told
+    assert "long rankings cut into lists of: 4" in told and "&lt;age&gt;" in told
+    del config["cut"]
+    assert "cut" not in settings_html(SimpleNamespace(name="my rankings", config=config))

@@ -26,8 +26,8 @@ MEASURE_CHOICES = [
 ]
 
 FACTS_NOTE = (
-    "Setting: chosen on validation rankings. Seconds: of all settings tried. Gains: nats a ranking "
-    "above no tuning, of new users of whom most is known."
+    "Setting: chosen on validation rankings among those tried. Seconds: of all of them. Gains: nats "
+    "a ranking above no tuning, of new users of whom most is known."
 )
 
 TRUTH_NOTE = (
@@ -49,6 +49,8 @@ def settings_html(status: JobStatus) -> str:
     """Return the comparison's own saved settings, never those that the form shows now."""
     config = status.config
     shown = {"Data": status.name, "new users": f"{config['new_share']:.0%}", "seed": config["seed"]}
+    if "cut" in config:
+        shown["long rankings cut into lists of"] = config["cut"]
     if "group" in config:
         shown["group to protect"] = config["group"]
     told = "; ".join(f"{name}: {value}" for name, value in shown.items())
