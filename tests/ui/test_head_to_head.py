@@ -16,7 +16,6 @@ from emdpo.ui.head_to_head import view
 from emdpo.ui.head_to_head.events import CompareEvents
 from emdpo.ui.head_to_head.form import MOST_DRAWS, methods_for, settings_of
 from emdpo.ui.head_to_head.page import layout
-from emdpo.ui.head_to_head.view import settings_html
 
 FORM = {
     "source": "demo",
@@ -187,8 +186,8 @@ def test_what_each_method_assumes_is_told_and_what_is_missing():
 
 def test_the_settings_of_a_comparison_are_told_with_it():
     config = {"new_share": 0.25, "seed": 3, "cut": 4, "group": "<age>"}
-    told = settings_html(SimpleNamespace(name="my rankings", config=config))
+    told = view.settings_html(SimpleNamespace(name="my rankings", config=config))
     assert "Data: my rankings; new users: 25%; seed: 3" in told
     assert "long rankings cut into lists of: 4" in told and "&lt;age&gt;" in told
     del config["cut"]
-    assert "cut" not in settings_html(SimpleNamespace(name="my rankings", config=config))
+    assert "cut" not in view.settings_html(SimpleNamespace(name="my rankings", config=config))

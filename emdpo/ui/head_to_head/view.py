@@ -26,8 +26,8 @@ MEASURE_CHOICES = [
 ]
 
 FACTS_NOTE = (
-    "Setting: chosen on validation rankings among those tried. Seconds: of all of them. Gains: nats "
-    "a ranking above no tuning, of new users of whom most is known."
+    "Setting: chosen on validation rankings among those tried. Seconds: of all of them. Gains: "
+    "nats a ranking above no tuning, of new users of whom most is known."
 )
 
 TRUTH_NOTE = (
