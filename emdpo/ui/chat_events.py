@@ -151,7 +151,7 @@ class ChatEvents:
         """Return the tab with an empty conversation; the answers of the old one stop."""
         old = self._place.talks.get(talk_id, run_id)
         if old is not None:
-            old.stop()
+            old.leave()
         return self.show(run_id, None)
 
     def _whole(self, talk: Talk) -> Shown:
@@ -218,6 +218,8 @@ class ChatEvents:
             talk.ask(question or "", names or [], sampling_of(*settings), blind=bool(blind))
         except Exception as error:  # noqa: BLE001 - shown as one line
             return {tab.note: note_html(one_line(error), "error")}
+        if talk.left:
+            return {tab.note: gr.skip()}
         return {
             tab.note: note_html(""),
             tab.question: "",
@@ -249,7 +251,10 @@ class ChatEvents:
                 turn.end(one_line(error))
             finally:
                 turn.end(turn.message)  # also where the page was closed or reloaded meanwhile
-        yield {**self._turn(talk), **self._downloads(talk)}
+        if talk.left:
+            yield {self._tab.note: gr.skip()}
+        else:
+            yield {**self._turn(talk), **self._downloads(talk)}
 
     def _growing(self, talk: Talk, turn: Turn) -> Iterator[Shown]:
         """Fill the turn with answers, and yield them at a rate that a browser can draw."""
@@ -258,7 +263,7 @@ class ChatEvents:
         with closing(self._place.models.answers(*asked)) as growing:
             for partials in growing:
                 turn.partials = partials or turn.partials
-                if time.monotonic() - shown > SECONDS_BETWEEN_UPDATES:
+                if not talk.left and time.monotonic() - shown > SECONDS_BETWEEN_UPDATES:
                     waiting = "" if partials else LOADING
                     yield {self._tab.last: chat_view.last_html(talk, waiting)}
                     shown = time.monotonic()

@@ -79,13 +79,12 @@ def _connect(
     events: ChatEvents, tab: ChatTab, asked: list[Any], session: Session, here: gr.Tab
 ) -> None:
     run_id, ids = session.run_id, [session.run_id, tab.talk_id]
-    asking = gr.on([tab.ask.click, tab.question.submit], events.ask, asked, tab.parts, **PRIVATE)
+    gr.on([tab.ask.click, tab.question.submit], events.ask, asked, tab.parts, **PRIVATE)
     answering = tab.waiting.change(
         events.stream, ids, tab.parts, show_progress_on=tab.last, **MODEL
     )
     tab.stop.click(events.stop, ids, tab.parts, **PRIVATE)
-    # What the old conversation still says must not be drawn over the new one.
-    tab.anew.click(events.start_anew, ids, tab.parts, cancels=[asking, answering], **PRIVATE)
+    tab.anew.click(events.start_anew, ids, tab.parts, **PRIVATE)
     tab.reveal.click(events.judge, [*ids, tab.liked, tab.guess], tab.parts, **PRIVATE)
     opened = tab.offer.click(events.open_demo_run, outputs=[run_id, tab.note], **PRIVATE)
     opened.then(events.warm, run_id, **PRIVATE)

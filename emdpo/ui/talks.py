@@ -96,6 +96,8 @@ class Talk:
     cast: Cast
     """Who can be asked now."""
     turns: list[Turn] = field(default_factory=list)
+    left: bool = False
+    """Whether the visitor has begun a new one; what this one still says is not drawn."""
     lock: threading.Lock = field(default_factory=threading.Lock)
 
     @property
@@ -157,6 +159,11 @@ class Talk:
                 turn.stopping.set()
                 if not turn.begun:
                     turn.end()
+
+    def leave(self) -> None:
+        """Stop, and say no more: the visitor has begun a new conversation."""
+        self.left = True
+        self.stop()
 
     def pick(self, letter: str, guess: str | None) -> Turn:
         """Note which answer of a blind turn was liked, and who was thought to have given it."""

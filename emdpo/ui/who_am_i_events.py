@@ -132,9 +132,7 @@ class WhoAmIEvents:
 
     def show(self, run_id: str) -> Shown:
         """Return the part for another run: nothing asked yet, or why nothing can be."""
-        part, told = self._part, ""
-        if not missing(self._place, run_id) and self._place.fit(run_id).n_types == 1:
-            told = ONE_TYPE
+        part, told = self._part, self._why_not(run_id)
         return {
             part.interview: None,
             part.note: note_html(told),
@@ -142,6 +140,15 @@ class WhoAmIEvents:
             part.asking: gr.Column(visible=False),
             part.result: gr.Column(visible=False),
         }
+
+    def _why_not(self, run_id: str) -> str:
+        """Return why nothing can be asked about a run that has a result; empty where it can."""
+        try:
+            if not missing(self._place, run_id) and self._place.fit(run_id).n_types == 1:
+                return ONE_TYPE
+        except Exception as error:  # noqa: BLE001 - shown as one line
+            return one_line(error)
+        return ""
 
     def begin(self, run_id: str) -> Shown:
         """Ask the first question."""

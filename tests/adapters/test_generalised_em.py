@@ -206,7 +206,7 @@ def test_going_on_after_a_stop_at_any_step_gives_the_same_bytes(fit, tmp_path, m
     asked = iter(range(10**6))
     stops = 0
     while True:
-        limit = next(asked) + 4
+        limit = next(asked) + 9
         outcome = fit(
             adapters=settings,
             folder=tmp_path,

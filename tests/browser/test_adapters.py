@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from adapter_runs import make_base
 
-from tests.browser.test_page import set_number, wait_for_state
+from .test_page import set_number, wait_for_state
 
 pytestmark = pytest.mark.browser
 
@@ -28,7 +28,8 @@ def wishes():
                 yield f"u{user},Question {prompt}?,{answer},{rank}"
 
 
-def test_adapters_are_estimated_fitted_and_watched(page, tab, base, tmp_path):
+def test_adapters_are_estimated_fitted_and_watched(page, tab, address, base, tmp_path):
+    page.goto(address)
     path = tmp_path / "mine.csv"
     path.write_text("\n".join(["user_id,prompt,response,rank", *wishes()]))
     page.set_input_files("#rankings-file input[type=file]", str(path))
@@ -42,7 +43,7 @@ def test_adapters_are_estimated_fitted_and_watched(page, tab, base, tmp_path):
     for label, value in (("Restarts", 2), ("Rounds", 2), ("Depth", 1)):
         set_number(page, label, value)
     page.click("#estimate")
-    expect(page.locator("#estimation")).to_contain_text("Trying", timeout=3000)
+    expect(page.locator("#estimation")).to_contain_text("Trying")
     expect(page.locator("#estimation")).to_contain_text("Expect", timeout=90_000)
     page.click("#start")
     wait_for_state(page, "done", 120)
@@ -53,7 +54,8 @@ def test_adapters_are_estimated_fitted_and_watched(page, tab, base, tmp_path):
     expect(page.get_by_text("learning_rate").locator("visible=true")).to_be_visible()
 
 
-def test_a_base_model_that_is_not_there_is_one_line(page, tab, tmp_path):
+def test_a_base_model_that_is_not_there_is_one_line(page, tab, address):
+    page.goto(address)
     page.click("#load-demo")
     expect(page.locator("#data-status .line-good")).to_contain_text("simulated")
     tab("2 Fit")

@@ -16,7 +16,8 @@ pytest.importorskip("peft")
 from adapter_runs import make_base, make_run
 from playwright.sync_api import expect
 
-from browser.test_page import HOSTILE, strange_nodes
+from .conftest import expect_fit
+from .test_page import HOSTILE, strange_nodes
 from emdpo.ui.talks import Talk
 
 pytestmark = pytest.mark.browser
@@ -73,8 +74,8 @@ def put(page, question, cards=5):
     expect(page.locator("#answers .voice")).to_have_count(cards)
 
 
-def wait_until_over(page, seconds=60):
-    expect(page.locator("#answers .growing")).to_have_count(0, timeout=seconds * 1000)
+def wait_until_over(page):
+    expect(page.locator("#answers .growing")).to_have_count(0)
     expect(page.locator("#ask")).to_be_enabled()
 
 
@@ -82,21 +83,21 @@ def test_one_question_streams_an_answer_of_every_policy(chat, slowly):
     set_length(chat, 300)
     put(chat, "What is a good day?", 5)
     first = chat.locator("#answers .said").first
-    expect(first).not_to_be_empty(timeout=30_000)
+    expect(first).not_to_be_empty()
     before = first.inner_text()
     expect(chat.locator("#hush")).to_be_enabled()
     expect(first).not_to_have_text(before)
     expect(chat.locator("#answers")).to_contain_text("Type 1 (60%)")
     expect(chat.locator("#answers")).to_contain_text("Sounds like")
     chat.click("#hush")
-    wait_until_over(chat, 15)
+    wait_until_over(chat)
     expect(chat.locator("#answers .ending").first).to_have_text("stopped")
     chat.get_by_role("button", name="How can I sleep better?").click()
     chat.click("#ask")
     expect(chat.locator("#answers .question")).to_contain_text("How can I sleep better?")
     expect(chat.locator("#earlier")).to_contain_text("What is a good day?")
     chat.click("#hush")
-    wait_until_over(chat, 15)
+    wait_until_over(chat)
     with chat.expect_download() as download:
         chat.get_by_role("button", name="Conversation (JSONL)").click()
     assert download.value.suggested_filename == "conversation.jsonl"
@@ -199,10 +200,9 @@ def test_a_loglinear_run_says_what_is_missing(page, address, demo_run):
     expect(page.locator("#question")).to_be_hidden()
 
 
-@pytest.mark.parametrize("width", [400, 1280])
-def test_the_conversation_is_no_wider_than_the_screen(chat, width):
-    chat.set_viewport_size({"width": width, "height": 900})
+def test_the_conversation_is_no_wider_than_the_screen(chat):
     set_length(chat, 40)
     put(chat, "W" * 300)
     wait_until_over(chat)
-    assert chat.evaluate("document.documentElement.scrollWidth") <= width
+    for width in (1280, 400):
+        expect_fit(chat, width)

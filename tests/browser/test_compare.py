@@ -30,7 +30,7 @@ def test_two_runs_of_this_browser_are_compared(page, tab, address, demo_run, oth
         page.goto(f"{address}?run={run_id}")
         expect(page.locator("#strip")).to_contain_text("types of demo")
         tab("5 Audit")
-        expect(page.locator("#report")).to_be_enabled(timeout=30_000)
+        expect(page.locator("#report")).to_be_enabled()
         page.wait_for_timeout(1500)  # for the last events of the run: a reload would cut them
     page.get_by_text("Compare with another run").click()
     page.locator("#other-run input").click()
@@ -38,7 +38,7 @@ def test_two_runs_of_this_browser_are_compared(page, tab, address, demo_run, oth
     expect(choices).to_have_count(1)
     choices.first.click()
     words = page.locator("#compare-words")
-    expect(words).to_contain_text("stay with their type", timeout=30_000)
+    expect(words).to_contain_text("stay with their type")
     expect(words).to_contain_text("come together in")
     plots = page.locator("#compare-runs .js-plotly-plot:visible")
     expect(plots).to_have_count(2)
@@ -47,4 +47,4 @@ def test_two_runs_of_this_browser_are_compared(page, tab, address, demo_run, oth
     with page.expect_file_chooser() as chooser:
         page.click("#other-zip")
     chooser.value.set_files(str(place.bundle(demo_run)))
-    expect(words).to_contain_text("nobody moves", timeout=30_000)
+    expect(words).to_contain_text("nobody moves")

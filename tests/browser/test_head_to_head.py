@@ -35,7 +35,7 @@ def test_methods_are_compared_on_a_simulation(compare_page, tmp_path):
             page.get_by_label(name, exact=True).uncheck()
     page.click("#start-comparison")
     state = page.locator("#comparison-state")
-    expect(state.locator(".pill")).to_be_visible(timeout=3_000)
+    expect(state.locator(".pill")).to_be_visible()
     expect(state).to_contain_text("done", timeout=150_000)
     headline = page.locator("#comparison-headline")
     expect(headline).to_contain_text("pooled DPO")
@@ -63,7 +63,7 @@ def test_a_comparison_is_stopped(compare_page):
     page = compare_page
     page.click("#start-comparison")
     state = page.locator("#comparison-state")
-    expect(state.locator(".pill-running")).to_be_visible(timeout=10_000)
+    expect(state.locator(".pill-running")).to_be_visible()
     page.click("#stop-comparison")
     expect(state).to_contain_text("stopped")
     expect(page.locator("#start-comparison")).to_be_enabled()

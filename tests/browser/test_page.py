@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import pytest
 
+from .conftest import expect_fit
+
 pytestmark = pytest.mark.browser
 
 sync_api = pytest.importorskip("playwright.sync_api")
@@ -42,10 +44,11 @@ def wait_for_state(page, state, seconds=60):
     page.wait_for_selector(f"#run-state .pill-{state}", timeout=seconds * 1000)
 
 
-def test_demo_fit_types_audit(page, tab):
+def test_demo_fit_types_audit(page, tab, address):
+    page.goto(address)
     load_demo(page)
     start_fit(page, tab)
-    expect(page.locator("#run-state .state")).to_be_visible(timeout=3000)
+    expect(page.locator("#run-state .state")).to_be_visible()
     wait_for_state(page, "done")
     assert page.locator(".js-plotly-plot:visible").count() >= 2
     tab("3 Types")
@@ -63,7 +66,8 @@ def test_demo_fit_types_audit(page, tab):
     assert download.value.suggested_filename == "report.html"
 
 
-def test_a_tab_without_its_input_says_so_and_fits_the_demo(page, tab):
+def test_a_tab_without_its_input_says_so_and_fits_the_demo(page, tab, address):
+    page.goto(address)
     tab("5 Audit")
     line = page.get_by_text("No fitted run yet").locator("visible=true")
     expect(line).to_be_visible()
@@ -82,7 +86,8 @@ def test_a_log_linear_run_says_why_it_cannot_chat(page, tab, address, demo_run):
     expect(page.get_by_role("button", name="Open the demo with adapters")).to_be_visible()
 
 
-def test_an_own_file_and_a_bad_one(page, tmp_path):
+def test_an_own_file_and_a_bad_one(page, address, tmp_path):
+    page.goto(address)
     good = tmp_path / "mine.csv"
     rows = [f"u{i},p,answer {c},{r}" for i in range(12) for r, c in enumerate("abc", 1)]
     good.write_text("\n".join(["user_id,prompt,response,rank", *rows]))
@@ -99,12 +104,13 @@ def test_an_own_file_and_a_bad_one(page, tmp_path):
     assert "Traceback" not in page.content()
 
 
-def test_a_reload_during_a_fit_attaches_again_and_stop_works(page, tab):
+def test_a_reload_during_a_fit_attaches_again_and_stop_works(page, tab, address):
+    page.goto(address)
     load_demo(page)
     start_fit(page, tab, restarts=100, types=5)
     wait_for_state(page, "running")
     page.wait_for_url("**?run=*")
-    page.wait_for_selector("#run-state :text('iteration')", timeout=30_000)
+    page.wait_for_selector("#run-state :text('iteration')")
     page.reload()
     page.wait_for_selector("#load-demo")
     expect(page.locator("#strip")).to_contain_text("5 types of demo")
@@ -113,13 +119,14 @@ def test_a_reload_during_a_fit_attaches_again_and_stop_works(page, tab):
     first = page.locator("#run-state .state").inner_text()
     expect(page.locator("#run-state .state")).not_to_have_text(first)
     page.click("#stop")
-    wait_for_state(page, "stopped", 15)
+    wait_for_state(page, "stopped")
     expect(page.locator("#run-state")).to_contain_text("the best so far is kept")
     tab("3 Types")
     expect(page.locator(".card")).to_have_count(5)
 
 
-def test_hostile_text_is_shown_and_never_run(page, tab, tmp_path):
+def test_hostile_text_is_shown_and_never_run(page, tab, address, tmp_path):
+    page.goto(address)
     path = tmp_path / "hostile.jsonl"
     path.write_text("\n".join(hostile_rows()))
     page.set_input_files("#rankings-file input[type=file]", str(path))
@@ -167,14 +174,12 @@ def strange_nodes(page):
     )
 
 
-@pytest.mark.parametrize("width", [400, 1280])
-def test_nothing_is_wider_than_the_screen(page, tab, address, demo_run, width):
-    page.set_viewport_size({"width": width, "height": 900})
+def test_nothing_is_wider_than_the_screen(page, tab, address, demo_run):
     page.goto(f"{address}?run={demo_run}")
     load_demo(page)
     tab("5 Audit")
     expect(page.locator(".findings")).to_be_visible()
     for name in ("1 Data", "2 Fit", "3 Types", "4 Chat", "5 Audit"):
         tab(name)
-        page.wait_for_timeout(800)
-        assert page.evaluate("document.documentElement.scrollWidth") <= width, name
+        for width in (1280, 400):
+            expect_fit(page, width)

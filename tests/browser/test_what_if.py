@@ -23,7 +23,7 @@ def what_if(page, tab, address, run_id):
     """The page at the Audit tab, its what-if filled."""
     page.goto(f"{address}?run={run_id}")
     tab("5 Audit")
-    expect(page.locator("#losses table")).to_be_visible(timeout=30_000)
+    expect(page.locator("#losses table")).to_be_visible()
     return page
 
 

@@ -27,8 +27,8 @@ def start(restart, seed=0, n_types=3, rankings=RANKINGS, features=FEATURES):
     return starting_responsibilities(rankings, features, n_types, restart, rng)
 
 
-@pytest.mark.parametrize("restart", range(6))
-@pytest.mark.parametrize("n_types", [2, 3, 7])
+@pytest.mark.parametrize("restart", range(3))
+@pytest.mark.parametrize("n_types", [2, 7])
 def test_every_start_is_a_distribution_for_each_user(restart, n_types):
     responsibilities = start(restart, n_types=n_types)
     assert responsibilities.shape == (120, n_types)
@@ -65,7 +65,7 @@ def test_the_same_stream_gives_the_same_bytes():
         assert start(restart).tobytes() == start(restart).tobytes()
 
 
-@pytest.mark.parametrize("restart", [1, 2, 3])
+@pytest.mark.parametrize("restart", [1, 2])
 def test_another_seed_gives_another_start(restart):
     assert np.abs(start(restart, seed=0) - start(restart, seed=1)).max() > 0.1
 

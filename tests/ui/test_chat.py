@@ -143,6 +143,30 @@ def test_the_same_seed_gives_the_same_answers(events, tab, run_id, talk_id):
     assert pages[0] == pages[1] != pages[2]
 
 
+def test_a_conversation_that_was_left_says_no_more(place, events, tab, run_id, talk_id):
+    """Its question and its answers may be on their way when the new one begins."""
+    put(events, run_id, talk_id)
+    growing = events.stream(run_id, talk_id)
+    next(growing)
+    assert events.start_anew(run_id, talk_id)[tab.last] == ""
+    assert all(tab.last not in shown for shown in growing)
+    assert place.talks.get(talk_id, run_id).last.partials[0].ending == "stopped"
+
+
+def test_a_question_put_while_its_conversation_is_left_is_not_drawn(
+    place, events, tab, run_id, talk_id, monkeypatch
+):
+    ask = Talk.ask
+
+    def left_meanwhile(self, *args, **settings):
+        turn = ask(self, *args, **settings)
+        events.start_anew(run_id, talk_id)
+        return turn
+
+    monkeypatch.setattr(Talk, "ask", left_meanwhile)
+    assert not {tab.last, tab.waiting} & set(put(events, run_id, talk_id))
+
+
 def test_each_policy_remembers_its_own_answers(place, events, run_id, talk_id):
     answered(events, run_id, talk_id, question="First?")
     put(events, run_id, talk_id, question="Second?", names=["type-1", "base"])

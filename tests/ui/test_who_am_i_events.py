@@ -12,6 +12,7 @@ import pandas as pd
 import pytest
 
 import emdpo
+from emdpo.core.errors import RunError
 from emdpo.core.question_pool import Question
 from emdpo.demo import demo_file
 from emdpo.fitting import FitConfig
@@ -214,6 +215,15 @@ def test_with_one_type_nothing_is_asked(events, part, place, wait_for, tmp_path)
     shown = events.show(run_id)
     assert module.ONE_TYPE in shown[part.note].value and not shown[part.begin].visible
     assert "order all answers alike" in events.begin(run_id)[part.note].value
+
+
+def test_a_damaged_run_is_one_line(events, part, place, demo_run, monkeypatch):
+    def damaged(run_id):
+        raise RunError(f"{run_id}: damaged run folder")
+
+    monkeypatch.setattr(place, "fit", damaged)
+    shown = events.show(demo_run[1])
+    assert "damaged run folder" in shown[part.note].value and not shown[part.begin].visible
 
 
 def test_another_run_starts_afresh(events, part, demo_run):
