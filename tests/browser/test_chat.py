@@ -16,9 +16,10 @@ pytest.importorskip("peft")
 from adapter_runs import make_base, make_run
 from playwright.sync_api import expect
 
+from emdpo.ui.talks import Talk
+
 from .conftest import expect_fit
 from .test_page import HOSTILE, strange_nodes
-from emdpo.ui.talks import Talk
 
 pytestmark = pytest.mark.browser
 

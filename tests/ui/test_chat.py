@@ -259,10 +259,10 @@ def test_a_page_that_goes_away_frees_the_model_and_keeps_what_was_said(
 ):
     put(events, run_id, talk_id, settings=(400, 1.0, 0))
     growing = events.stream(run_id, talk_id)
-    for _ in range(3):
+    talk = place.talks.get(talk_id, run_id)
+    while not talk.last.partials[0].text:
         next(growing)
     growing.close()
-    talk = place.talks.get(talk_id, run_id)
     assert talk.last.over and talk.last.partials[0].ending is Ending.STOPPED
     assert talk.last.partials[0].text and not place.models._lock.locked()
     again = events.show(run_id, {"talk": talk_id})
