@@ -19,7 +19,7 @@ app: .venv/app.stamp
 
 # tests/conftest.py says which tests share a worker.
 test: lint
-	$(BIN)/python -m pytest -n 2 --dist loadgroup
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: .venv/dev.stamp
 	$(BIN)/ruff check .

@@ -5,9 +5,14 @@ from __future__ import annotations
 import pytest
 
 
-def pytest_collection_modifyitems(items):
+@pytest.hookimpl(optionalhook=True)
+def pytest_xdist_make_scheduler(config, log):
     """Tests of one file share what they set up; on two cores, two browsers starve each other."""
-    for item in items:
-        browser = item.get_closest_marker("browser") is not None
-        group = "browser" if browser else item.nodeid.partition("::")[0]
-        item.add_marker(pytest.mark.xdist_group(group))
+    from xdist.scheduler import LoadFileScheduling
+
+    class OneBrowser(LoadFileScheduling):
+        def _split_scope(self, nodeid):
+            file = super()._split_scope(nodeid)
+            return "browser" if file.startswith("tests/browser/") else file
+
+    return OneBrowser(config, log)
