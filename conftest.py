@@ -7,7 +7,10 @@ import pytest
 
 @pytest.hookimpl(optionalhook=True)
 def pytest_xdist_make_scheduler(config, log):
-    """Tests of one file share what they set up; on two cores, two browsers starve each other."""
+    """Give a file's tests to one worker, for they share what they set up, and the browser's too.
+
+    Two browsers starve each other on two cores.
+    """
     from xdist.scheduler import LoadFileScheduling
 
     class OneBrowser(LoadFileScheduling):
