@@ -8,7 +8,6 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.metrics import adjusted_rand_score
 from threadpoolctl import threadpool_limits
 
 from emdpo.core.em import (
@@ -74,6 +73,8 @@ class MixtureFit:
 
         1 = they put the same users together; near 0 = no more than chance.
         """
+        from sklearn.metrics import adjusted_rand_score  # a second to load, for fits alone
+
         ordered = sorted(self.runs, key=lambda run: -run.state.objective)[: AGREEMENT_STARTS + 1]
         if len(ordered) < 2:
             return None

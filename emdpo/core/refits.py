@@ -17,7 +17,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import numpy as np
 from scipy.optimize import linear_sum_assignment
-from sklearn.metrics import adjusted_rand_score
 
 from emdpo.core.em import EMConfig, StopTest, never, run_em
 from emdpo.core.errors import EmdpoError, RunError
@@ -253,6 +252,8 @@ class _Refitting:
     groupings: Sequence[Grouping]
 
     def __call__(self, stream: np.random.SeedSequence) -> _Draw:
+        from sklearn.metrics import adjusted_rand_score  # a second to load, for fits alone
+
         fitted, rng = self.fitted, np.random.default_rng(stream)
         drawn = rng.integers(len(fitted.responsibilities), size=len(fitted.responsibilities))
         panel, before = fitted.panel.resample_users(drawn), fitted.responsibilities[drawn]

@@ -5,8 +5,6 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-from sklearn.cluster import KMeans
-from sklearn.decomposition import TruncatedSVD
 
 from emdpo.core.em import EMConfig, StopTest, evaluate, never, run_em
 from emdpo.core.loglinear import LogLinearPolicies, untrained
@@ -72,6 +70,8 @@ def starting_responsibilities(
 def _clustered(
     directions: NDArray[np.float64], n_types: int, rng: np.random.Generator
 ) -> NDArray[np.float64]:
+    from sklearn.cluster import KMeans  # a second to load, for fits alone
+
     seed = int(rng.integers(2**31))
     clusters = KMeans(n_types, n_init=4, random_state=seed)  # type: ignore[arg-type]
     labels = clusters.fit_predict(directions)
@@ -110,6 +110,8 @@ def _drawn(
 
 def reduced_preferences(rankings: Rankings, features: FeatureSet) -> NDArray[np.float64]:
     """Return users' standardised preferences in at most ten dimensions, (N, d)."""
+    from sklearn.decomposition import TruncatedSVD
+
     preferences = user_preferences(rankings, features)
     spread = preferences.std(axis=0)
     varies = spread > 1e-12  # what is less is rounding

@@ -14,7 +14,6 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.linalg import eigh
 from scipy.sparse import csr_array
-from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS, TfidfVectorizer
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -127,8 +126,8 @@ MAX_VOCABULARY = 1_000
 ROUNDING = 1e-12
 """Share of the total variance under which a direction is rounding error."""
 
-NO_SUBJECT = ENGLISH_STOP_WORDS | set(LEXICONS["no_subject"].split())
-"""Words that would fill the topics' labels without naming a subject."""
+NO_SUBJECT = frozenset(LEXICONS["no_subject"].split())
+"""Words beside the stop words that would fill the topics' labels without naming a subject."""
 
 _WORD = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 _SENTENCE_END = re.compile(r"""[.!?…](?=["'”’)\]]?(?:\s|$))|[。！？]|\n""")
@@ -220,6 +219,8 @@ def words_of(text: str) -> list[str]:
 
 def content_words(text: str) -> frozenset[str]:
     """Return the distinct words of a text that are no stop words."""
+    from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
+
     return frozenset(words_of(text)) - ENGLISH_STOP_WORDS
 
 
@@ -282,6 +283,8 @@ def topic_matrix(
     mean stayed in. T is one for every `TOPIC_CANDIDATES` responses, at most `MAX_TOPICS`, and 0
     where there are no words to go by. The sign makes a topic's strongest word positive.
     """
+    from sklearn.feature_extraction.text import TfidfVectorizer  # a second to load, for fits alone
+
     n_topics = min(MAX_TOPICS, len(responses) // TOPIC_CANDIDATES)
     vectorizer = TfidfVectorizer(
         analyzer=topic_words,  # pyright: ignore[reportArgumentType] (a callable is documented)
@@ -306,8 +309,10 @@ def topic_words(text: str) -> list[str]:
     >>> topic_words("Don't save 100 a month; budget!")
     ['save', 'month', 'budget']
     """
-    words = words_of(text)
-    return [w for w in words if len(w) > 2 and w.isalpha() and w not in NO_SUBJECT]
+    from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
+
+    words = [w for w in words_of(text) if len(w) > 2 and w.isalpha()]
+    return [w for w in words if w not in ENGLISH_STOP_WORDS and w not in NO_SUBJECT]
 
 
 def _within_prompt_gram(tfidf: csr_array, prompt: NDArray[np.int64]) -> NDArray[np.float64]:

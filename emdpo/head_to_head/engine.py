@@ -10,7 +10,6 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from sklearn.metrics import adjusted_rand_score
 
 from emdpo.adapting import adapter_trainer
 from emdpo.core.errors import EmdpoError
@@ -373,6 +372,8 @@ class _Trial:
         return float(share.max()), float(share @ self.planted.shares), float(table.plain.max())
 
     def _ari(self, fitted: Fitted) -> float | None:
+        from sklearn.metrics import adjusted_rand_score  # a second to load, for fits alone
+
         train = self.panel.select(self.split.train)
         label = fitted.labels(train)
         if self.planted is None or label is None:

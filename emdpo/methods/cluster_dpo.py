@@ -8,7 +8,6 @@ from itertools import product
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-from sklearn.cluster import KMeans
 
 from emdpo.core.aggregation import kl_consensus
 from emdpo.core.loglinear import untrained
@@ -53,6 +52,8 @@ class ClusterDPO:
 
 def clustered(problem: Problem, n_types: int) -> tuple[Floats, Floats]:
     """Return the users' clusters as 0 and 1, (N, K), and centres (K, D); K where users differ."""
+    from sklearn.cluster import KMeans  # a second to load, for fits alone
+
     vectors = user_vectors(problem.panel, problem.features)
     n_types = min(n_types, len(np.unique(vectors, axis=0)))
     clusters = KMeans(n_types, n_init=10, random_state=problem.seed)  # type: ignore[arg-type]
