@@ -4,13 +4,12 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
 
 from emdpo.core.rules import GIVEN
-from emdpo.ui import compare_part, evidence_part, refit_part, what_if_tab
+from emdpo.ui import audit_downloads, compare_part, evidence_part, refit_part, what_if_tab
 from emdpo.ui.audit_view import (
     KINDS,
     findings_html,
@@ -56,7 +55,6 @@ class AuditTab:
     tables: list[gr.Dataframe]
     drawn: list[Any]
     """Regrets of drawn answers: the column that is shown where there are any, note and table."""
-    downloads: list[gr.DownloadButton]
 
     @property
     def controls(self) -> list[Any]:
@@ -73,34 +71,24 @@ def build(place: Workplace, session: Session) -> None:
     """Lay the tab out and connect it."""
     note, demo = missing_part()
     with gr.Column(visible=False) as contents:
-        tab = _lay_out()
+        tab = _lay_out(place, session)
         refits = refit_part.build()
         what_if = what_if_tab.build()
-        tested = evidence_part.build(place, session)
+        evidence_part.build(place, session)
         compare_part.build(place, session)
     run_id = session.run_id
     shown = [note, demo, contents, tab.findings, *tab.controls, *tab.figures, *tab.drawn]
-    offer: dict[str, Any] = {
-        "fn": partial(offer_downloads, place),
-        "inputs": run_id,
-        "outputs": tab.downloads,
-        "show_progress": "hidden",
-        **PRIVATE,
-    }
     made = session.milestone.change(partial(show, place), run_id, shown, **PRIVATE)
-    made.then(**offer)
     chosen = [run_id, *tab.controls]
     changed = [note, tab.findings, tab.rules, *tab.figures]
     renewed = session.chosen.change(partial(show_chosen, place), chosen, changed, **PRIVATE)
-    renewed.then(**offer)
-    tested.controls.job_id.change(**offer)
     refits.controls.job_id.change(
         partial(show_refitted, place),
         [refits.controls.job_id, *chosen],
         changed,
         show_progress="hidden",
         **PRIVATE,
-    ).then(**offer)
+    )
     of_regret = [tab.kind, tab.attribute]
     refit_part.connect(place, session, refits, of_regret, made.then, renewed.then)
     what_if_tab.connect(place, session, what_if, of_regret, made, renewed)
@@ -110,15 +98,9 @@ def build(place: Workplace, session: Session) -> None:
     demo.click(partial(fit_demo, place), outputs=started, **PRIVATE)
 
 
-def _lay_out() -> AuditTab:
+def _lay_out(place: Workplace, session: Session) -> AuditTab:
     findings = gr.HTML()
-    with gr.Row():
-        report = gr.DownloadButton(
-            "Download the report (HTML)", variant="primary", interactive=False, elem_id="report"
-        )
-        numbers = gr.DownloadButton("All numbers (JSON)", interactive=False)
-        published = gr.DownloadButton("For publication (zip, no rankings)", interactive=False)
-        tables_zip = gr.DownloadButton("Tables (CSV, zip)", interactive=False)
+    audit_downloads.build(place, session)
     controls = _controls()
     with gr.Row(equal_height=False):
         by_rule = gr.Plot(label="Regret by rule", show_label=False, min_width=320)
@@ -136,10 +118,9 @@ def _lay_out() -> AuditTab:
     with gr.Column(visible=False) as sampled:
         sampled_note = gr.HTML()
         sampled_table = folded_table("Table: regret by the answers that policies write")
-    downloads = [report, numbers, published, tables_zip]
     drawn = [sampled, sampled_note, sampled_table]
     figures = (by_rule, by_group, matrix, tradeoff)
-    return AuditTab(*controls, findings, *figures, tables, drawn, downloads)
+    return AuditTab(*controls, findings, *figures, tables, drawn)
 
 
 def _controls() -> tuple[gr.Dropdown, gr.Radio, gr.CheckboxGroup]:
@@ -252,42 +233,3 @@ def _figures(audit: Audit, attribute: str | None, kind: str, rules: list[str]) -
         group_rows(audit, attribute, kind),
         matrix_rows(audit),
     ]
-
-
-def offer_downloads(place: Workplace, run_id: str) -> list[gr.DownloadButton]:
-    """Write what a run's audit is downloaded as into a folder of our own and offer it."""
-    if missing(place, run_id):
-        return [gr.DownloadButton(interactive=False)] * 4
-    try:
-        place.audit(run_id)
-        made = ("downloads", place.chosen_version(run_id), place.audited_version(run_id))
-        paths = place.derived(run_id, made, lambda fit: write_downloads(place, run_id))
-    except Exception as error:  # noqa: BLE001 - logged; the page works without downloads
-        one_line(error)
-        return [gr.DownloadButton(interactive=False)] * 4
-    return [gr.DownloadButton(value=str(path), interactive=True) for path in paths]
-
-
-def write_downloads(place: Workplace, run_id: str) -> list[Path]:
-    """Return the paths of report.html, audit.json and two zips, written now.
-
-    One is for publication, the other has the tables.
-    """
-    import zipfile
-
-    from emdpo.audit_files import audit_tables
-    from emdpo.jobs import folder_of
-    from emdpo.publication import publish
-    from emdpo.report import audit_page
-    from emdpo.spreadsheets import spreadsheet_csv
-
-    audit, fit, folder = place.audit(run_id), place.fit(run_id), place.downloads(run_id)
-    names = ("report.html", "audit.json", "emdpo-publication.zip", "audit-tables.zip")
-    report, numbers, published, zipped = (folder / name for name in names)
-    report.write_text(audit_page(audit, fit), "utf-8", "replace")
-    numbers.write_text(audit.to_json(), "utf-8", "replace")
-    publish(audit, fit, published, run=folder_of(place.home, run_id))
-    with zipfile.ZipFile(zipped, "w", zipfile.ZIP_DEFLATED) as archive:
-        for name, table in audit_tables(audit, fit).items():
-            archive.writestr(name, spreadsheet_csv(table).encode("utf-8", "replace"))
-    return [report, numbers, published, zipped]

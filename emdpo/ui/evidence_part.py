@@ -49,7 +49,7 @@ class EvidencePart:
         return [self.way, self.contents, self.words, *choices, *figures, self.table, self.groups]
 
 
-def build(place: Workplace, session: Session) -> EvidencePart:
+def build(place: Workplace, session: Session) -> None:
     """Lay the part out and connect it."""
     part = _lay_out()
     run_id = session.run_id

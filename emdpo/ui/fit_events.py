@@ -208,12 +208,10 @@ def allow_start(place: Workplace, data_id: str) -> list[Any]:
     ]
 
 
-def offer_bundle(place: Workplace, run_id: str) -> gr.DownloadButton:
-    """Return the download of a run that has a result."""
+def allow_bundle(place: Workplace, run_id: str) -> gr.Button:
+    """Return whether there is a run to download: one that has a result."""
     run = status_or_none(place, run_id)
-    if run is None or not run.has_result or run.kind == SELECTION:
-        return gr.DownloadButton(interactive=False)
-    return gr.DownloadButton(value=str(place.bundle(run_id)), interactive=True)
+    return gr.Button(interactive=bool(run and run.has_result and run.kind != SELECTION))
 
 
 def certainty(place: Workplace, run_id: str) -> str:

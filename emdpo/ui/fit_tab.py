@@ -9,6 +9,7 @@ from typing import Any
 import gradio as gr
 
 from emdpo.ui import fit_events as events
+from emdpo.ui.downloads import write_on_press
 from emdpo.ui.fit_form import FitForm, fit_form
 from emdpo.ui.fit_view import HISTORY_COLUMNS, state_html
 from emdpo.ui.markup import line
@@ -42,7 +43,8 @@ class FitTab:
     selection_table: gr.Dataframe
     history: gr.Dataframe
     runs: gr.Dropdown
-    bundle: gr.DownloadButton
+    bundle: gr.Button
+    bundle_note: gr.HTML
     upload: gr.UploadButton
 
     @property
@@ -110,7 +112,7 @@ def _lay_out() -> FitTab:
     return FitTab(form, note, demo, *buttons, *shown, figure, table, *_runs())
 
 
-def _runs() -> tuple[gr.Dataframe, gr.Dropdown, gr.DownloadButton, gr.UploadButton]:
+def _runs() -> tuple[gr.Dataframe, gr.Dropdown, gr.Button, gr.HTML, gr.UploadButton]:
     with gr.Accordion("Runs of this browser: open, download, bring back", open=False):
         runs = gr.Dropdown(
             choices=[],
@@ -129,9 +131,10 @@ def _runs() -> tuple[gr.Dataframe, gr.Dropdown, gr.DownloadButton, gr.UploadButt
             "Bring it back here, or open it with the library."
         )
         with gr.Row():
-            bundle = gr.DownloadButton("Download this run (zip)", interactive=False, size="sm")
+            bundle = gr.Button("Download this run (zip)", interactive=False, size="sm")
             upload = gr.UploadButton("Bring a run back (zip)", file_types=[".zip"], size="sm")
-    return history, runs, bundle, upload
+        bundle_note = gr.HTML(visible=False)
+    return history, runs, bundle, bundle_note, upload
 
 
 def _connect(place: Workplace, session: Session, tab: FitTab) -> None:
@@ -170,13 +173,8 @@ def _connect(place: Workplace, session: Session, tab: FitTab) -> None:
     )
     tab.runs.input(lambda chosen: chosen or "", tab.runs, run_id, **PRIVATE)
     tab.upload.upload(partial(events.open_bundle, place), tab.upload, [run_id, tab.note], **PRIVATE)
-    gr.on(
-        [session.milestone.change, session.chosen.change],
-        partial(events.offer_bundle, place),
-        run_id,
-        tab.bundle,
-        **QUIET,
-    )
+    session.milestone.change(partial(events.allow_bundle, place), run_id, tab.bundle, **QUIET)
+    write_on_press(tab.bundle, place.bundle, [run_id], tab.bundle_note)
     session.milestone.change(partial(events.certainty, place), run_id, tab.certainty, **QUIET)
     data_id.change(
         partial(events.allow_start, place),

@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from emdpo.ui import who_am_i_part
+from emdpo.ui import export_part, who_am_i_part
 from emdpo.ui.faults import one_line
 from emdpo.ui.markup import line
 from emdpo.ui.results import (
@@ -46,6 +46,7 @@ def build(place: Workplace, session: Session, tabs: gr.Tabs) -> None:
         )
         composition = gr.Plot(label="Types by group", show_label=False)
         user, look, answer = _look_up()
+        export_part.build(place, session)
     shown = [
         note,
         demo,

@@ -10,7 +10,7 @@ import threading
 import time
 from collections import OrderedDict
 from collections.abc import Callable, Hashable, Mapping
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
@@ -267,8 +267,9 @@ class Workplace:
 
     def bundle(self, run_id: str) -> Path:
         """Return a zip of the run, written for this download."""
-        folder = self.downloads(run_id)
-        return pack(folder_of(self.home, run_id), folder / f"emdpo-run-{run_id[:6]}.zip")
+        path = self.downloads(run_id) / f"emdpo-run-{run_id[:6]}.zip"
+        files.write_with(path, partial(pack, folder_of(self.home, run_id)))
+        return path
 
     def add_bundle(self, bundle: Path, name: str) -> str:
         """Take in a run that was downloaded before and return its new id."""

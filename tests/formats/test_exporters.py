@@ -12,6 +12,7 @@ from panels import planted_table
 
 from emdpo import export_rankings, fit, load
 from emdpo.core.errors import EmdpoError
+from emdpo.formats.exporters.preflib import closest_ending
 
 TEAS = pd.DataFrame(
     [
@@ -134,6 +135,18 @@ def test_preflib_refuses_what_its_ending_cannot_hold(tmp_path, ending, told):
     with pytest.raises(EmdpoError) as caught:
         export_rankings(load(TEAS), path, "preflib")
     assert told in str(caught.value) and not path.exists()
+
+
+def test_the_closest_ending_says_most_and_holds_all():
+    saw_all = TEAS[TEAS["user_id"] != "cem"]
+    without_ties = TEAS[TEAS["user_id"].isin(["ann", "cem"])]
+    panels = {".toi": TEAS, ".toc": saw_all, ".soi": without_ties}
+    for ending, rows in panels.items():
+        assert closest_ending(load(rows), None) == ending
+    every = load("assets/demo/rankings.csv")
+    assert closest_ending(every, every.prompts["prompt_id"].iloc[7]) == ".soc"
+    with pytest.raises(EmdpoError, match="no prompt 'q99'"):
+        closest_ending(every, "q99")
 
 
 def test_preflib_of_one_of_many_prompts(tmp_path):

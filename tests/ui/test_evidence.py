@@ -18,7 +18,7 @@ from emdpo.core.errors import RunError
 from emdpo.jobs import JobState, folder_of
 from emdpo.jobs.evidence import main
 from emdpo.refitting import with_refits
-from emdpo.ui import audit_tab
+from emdpo.ui import audit_downloads
 from emdpo.ui import evidence_events as events
 from emdpo.ui.workplace import Workplace
 
@@ -69,7 +69,7 @@ def test_a_test_runs_as_a_job_and_its_evidence_is_shown_and_kept(place, run_id, 
     assert before.evidence is None
     told = json.loads((folder_of(place.home, run_id) / "audit" / "audit.json").read_text())
     assert told["evidence"] == place.audit(run_id).evidence.to_dict()
-    *_, tables = audit_tab.write_downloads(place, run_id)
+    tables = audit_downloads.written(place, "audit-tables.zip", run_id)
     with zipfile.ZipFile(tables) as archive:
         assert "evidence.csv" in archive.namelist()
     figure, rows = events.show_choice(place, run_id, None, "Top choice right")

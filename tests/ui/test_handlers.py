@@ -13,7 +13,7 @@ from emdpo.core.errors import EmdpoError, RunError
 from emdpo.core.tables.forms import ROLES
 from emdpo.demo import demo_file
 from emdpo.jobs import JobState
-from emdpo.ui import audit_tab, data_tab, fit_events, results, session, types_tab
+from emdpo.ui import audit_downloads, audit_tab, data_tab, fit_events, results, session, types_tab
 from emdpo.ui.app import build_app, launch_settings
 from emdpo.ui.faults import one_line
 from emdpo.ui.fit_form import RESTARTS, config_of, preset
@@ -234,11 +234,11 @@ def test_no_rules_chosen_hides_the_group_figure(place, demo_run):
 
 
 def test_downloads_are_files_of_our_own(place, demo_run):
-    paths = audit_tab.write_downloads(place, demo_run[1])
+    paths = [audit_downloads.written(place, name, demo_run[1]) for name in audit_downloads.WRITERS]
     report, numbers, published, tables = paths
     assert report.read_text("utf-8").lstrip().startswith("<!")
     assert '"regret_matrix"' in numbers.read_text("utf-8")
-    names = ["types.csv", "groups.csv", "regret_matrix.csv", "policies.csv"]
+    names = ["groups.csv", "policies.csv", "regret_matrix.csv", "types.csv"]
     with zipfile.ZipFile(tables) as archive:
         assert archive.namelist() == names
     with zipfile.ZipFile(published) as archive:
@@ -247,7 +247,7 @@ def test_downloads_are_files_of_our_own(place, demo_run):
 
 
 def test_a_publication_brought_back_is_named_in_one_line(place, demo_run):
-    *_, published, _ = audit_tab.write_downloads(place, demo_run[1])
+    published = audit_downloads.written(place, "emdpo-publication.zip", demo_run[1])
     run_id, told = fit_events.open_bundle(place, str(published))
     assert "line-error" in told and "publication of a run" in told and "rankings" in told
     assert run_id == gr.skip()

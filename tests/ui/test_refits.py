@@ -21,7 +21,7 @@ from emdpo.jobs import refits as child
 from emdpo.jobs.folder import EVIDENCE, REFITS
 from emdpo.jobs.refits import main
 from emdpo.refitting import with_refits
-from emdpo.ui import audit_tab, evidence_events
+from emdpo.ui import audit_downloads, audit_tab, evidence_events
 from emdpo.ui import refit_events as events
 from emdpo.ui.workplace import Workplace
 
@@ -95,20 +95,18 @@ def test_types_are_found_anew_by_a_job_and_the_audit_follows(place, run_id, wait
     _, findings, *_, by_type, by_group, matrix = audit_tab.show_refitted(place, "", *chosen[2:])
     assert "interval, types found anew" in by_group.columns
     assert findings == audit_tab.findings_html(audit)
-    *_, tables = audit_tab.write_downloads(place, run_id)
+    tables = audit_downloads.written(place, "audit-tables.zip", run_id)
     with zipfile.ZipFile(tables) as archive:
         assert b"refitted_low" in archive.read("groups.csv")
 
 
-def test_downloads_are_offered_anew_once_the_audit_has_more(place, fit, run_id):
-    first = audit_tab.offer_downloads(place, run_id)
-    numbers = place.downloads(run_id) / "audit.json"
+def test_downloads_are_written_anew_once_the_audit_has_more(place, fit, run_id):
+    numbers = audit_downloads.written(place, "audit.json", run_id)
     assert "refit" not in json.loads(numbers.read_text())
-    assert all(button.interactive for button in first)
     emdpo.auditing.keep_audit(
         with_refits(place.audit(run_id), fit, 2, n_workers=1), fit, run_of(place, run_id)
     )
-    audit_tab.offer_downloads(place, run_id)
+    audit_downloads.written(place, "audit.json", run_id)
     assert json.loads(numbers.read_text())["refit"]["n_refits"] == 2
 
 

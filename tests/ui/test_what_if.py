@@ -6,7 +6,6 @@ import json
 import re
 import time
 from dataclasses import replace
-from pathlib import Path
 
 import gradio as gr
 import numpy as np
@@ -16,7 +15,7 @@ import emdpo
 from emdpo.chosen import Chosen, load_chosen
 from emdpo.demo import demo_file
 from emdpo.jobs import folder_of
-from emdpo.ui import audit_tab, fit_events
+from emdpo.ui import audit_downloads, audit_tab, fit_events
 from emdpo.ui.app import build_app
 from emdpo.ui.what_if_events import WhatIfEvents, WhatIfTab
 from emdpo.ui.workplace import Workplace
@@ -182,8 +181,8 @@ def test_a_saved_policy_is_in_the_audit_at_once_and_in_the_downloads(events, tab
     renewed = events.renew(own_run, KL, "region", blend)
     assert renewed[tab.start].value == "given" and renewed[tab.blend] == blend
     assert "Given weights" in [trace.name for trace in renewed[tab.tradeoff].data]
-    numbers = audit_tab.offer_downloads(place, own_run)[1].value
-    assert json.loads(Path(numbers["path"]).read_text())["weights"]["given"] == [0.2, 0.3, 0.5]
+    numbers = audit_downloads.written(place, "audit.json", own_run)
+    assert json.loads(numbers.read_text())["weights"]["given"] == [0.2, 0.3, 0.5]
     again = events.show(own_run, KL, "region")
     assert again[tab.blend] == blend and "Saved “Ours" in again[tab.saved]
 

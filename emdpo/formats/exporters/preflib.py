@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
 from emdpo.core.errors import EmdpoError
@@ -46,6 +47,22 @@ def preflib_text(rankings: Rankings, ending: str, prompt: str | None) -> str:
     texts = rankings.candidates["response"].tolist()
     names = [_line(texts[answer]) for answer in answers]
     return _file(_line(title), names, orders, ending)
+
+
+def closest_ending(rankings: Rankings, prompt: str | None) -> str:
+    """Return the ending that holds a prompt's orders and says most: without ties, of all.
+
+    Raises
+    ------
+    EmdpoError
+        There is no such prompt.
+    """
+    _prompt(rankings, prompt)
+    for ending in (".soc", ".toc", ".soi"):
+        with suppress(EmdpoError):
+            preflib_text(rankings, ending, prompt)
+            return ending
+    return ".toi"
 
 
 def _prompt(rankings: Rankings, prompt: str | None) -> int:

@@ -68,7 +68,8 @@ class ComparePage:
     differences: gr.Plot
     cost: gr.Plot
     facts: gr.HTML
-    download: gr.DownloadButton
+    download: gr.Button
+    download_note: gr.HTML
 
     @property
     def of_data(self) -> list[Any]:
@@ -85,7 +86,7 @@ class ComparePage:
     @property
     def results(self) -> list[Any]:
         """What `CompareEvents.show` writes."""
-        controls = [self.contents, self.part, self.facts, self.download]
+        controls = [self.contents, self.part, self.facts]
         return [*controls, self.headline, self.table, self.differences, self.cost]
 
 
@@ -213,7 +214,6 @@ class CompareEvents:
             return {page.contents: gr.Column(visible=False), page.headline: ""}
         try:
             found = self._place.comparison(job_id)
-            path = self._place.comparison_bundle(job_id)
         except Exception as error:  # noqa: BLE001 - shown as one line
             hidden = gr.Column(visible=False)
             return {page.contents: hidden, page.headline: line(one_line(error), "error")}
@@ -223,7 +223,6 @@ class CompareEvents:
             page.contents: gr.Column(visible=True),
             page.part: gr.Dropdown(choices=choices, value=view.part_key(part)),
             page.facts: view.facts_html(found),
-            page.download: gr.DownloadButton(value=str(path), interactive=True),
             **self._measure(found, measure, part),
         }
 

@@ -7,6 +7,7 @@ from typing import Any
 import gradio as gr
 
 from emdpo.head_to_head.engine import KNOWN
+from emdpo.ui.downloads import write_on_press
 from emdpo.ui.head_to_head.events import NOTHING_YET, CompareEvents, ComparePage
 from emdpo.ui.head_to_head.form import compare_form
 from emdpo.ui.head_to_head.view import MEASURE_CHOICES, assumptions_html
@@ -36,7 +37,7 @@ def build(app: gr.Blocks, place: Workplace) -> None:
     page = layout()
     gr.Markdown("## What each method assumes")
     gr.HTML(assumptions_html(), elem_id="compare-assumptions")
-    _connect(app, CompareEvents(place, page), page, mine)
+    _connect(app, place, page, mine)
 
 
 def layout() -> ComparePage:
@@ -90,15 +91,15 @@ def _results() -> tuple[Any, ...]:
         cost = gr.Plot(label="Cost and quality", show_label=False, min_width=300)
     gr.Markdown("## Settings, costs and who is served worst")
     facts = gr.HTML(elem_id="comparison-facts")
-    download = gr.DownloadButton(
+    download = gr.Button(
         "Download everything (zip)", elem_id="comparison-zip", elem_classes="narrow"
     )
-    return measure, part, table, differences, cost, facts, download
+    note = gr.HTML(visible=False)
+    return measure, part, table, differences, cost, facts, download, note
 
 
-def _connect(
-    app: gr.Blocks, events: CompareEvents, page: ComparePage, mine: gr.BrowserState
-) -> None:
+def _connect(app: gr.Blocks, place: Workplace, page: ComparePage, mine: gr.BrowserState) -> None:
+    events = CompareEvents(place, page)
     form, about = page.form, [*page.of_data, page.form.source]
     chosen = [form.source, mine, page.own_data, form.methods]
     app.load(events.begin, [mine, page.kept, page.job_id], [*about, *page.watched], **PRIVATE)
@@ -113,6 +114,7 @@ def _connect(
     page.clock.tick(events.watch, page.job_id, page.watched, trigger_mode="once", **PRIVATE)
     drawn = [page.shown, page.measure, page.part]
     page.shown.change(events.show, drawn, page.results, **PRIVATE)
+    write_on_press(page.download, place.comparison_bundle, [page.shown], page.download_note)
     gr.on(
         [page.measure.input, page.part.input], events.show_measure, drawn, page.results, **PRIVATE
     )
