@@ -31,7 +31,7 @@ from emdpo.head_to_head.telling import (
 from emdpo.methods.em_dpo import EMDPO
 from emdpo.methods.known_types import KnownTypes
 
-SEEDS = range(3)
+SEEDS = range(5)
 
 POOLED_OR_MIN_MAX = ("dpo", EMDPO.name, KnownTypes.name)
 

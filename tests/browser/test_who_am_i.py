@@ -52,14 +52,19 @@ def question(page):
     return page.locator("#who-question")
 
 
+def expect_question(page, number):
+    """Wait for a question, and until the page has moved the keyboard to it."""
+    expect(question(page)).to_contain_text(f"Question {number}.")
+    page.wait_for_function("document.activeElement.id === 'who-question'")
+
+
 def test_a_phone_taps_its_way_to_a_verdict_and_to_the_chat(page, tab, address, place):
     if demo_run() is None:
         pytest.skip("the shipped run is not here")
     page.set_viewport_size({"width": 400, "height": 800})
     opened(page, tab, address, place.add_demo_run())
     for number in range(1, 9):
-        expect(question(page)).to_contain_text(f"Question {number}.")
-        page.wait_for_function("document.activeElement.id === 'who-question'")
+        expect_question(page, number)
         for card in (1, 3, 0):
             page.click(f"#who-card-{card}")
         expect(page.locator("#who-card-1")).to_contain_text("B · 1st")
@@ -86,7 +91,7 @@ def test_a_phone_taps_its_way_to_a_verdict_and_to_the_chat(page, tab, address, p
 
 def test_keys_alone_order_send_skip_and_begin_again(page, tab, address, demo_run):
     opened(page, tab, address, demo_run)
-    page.wait_for_function("document.activeElement.id === 'who-question'")
+    expect_question(page, 1)
     page.keyboard.press("Tab")
     assert page.evaluate("document.activeElement.id") == "who-card-0"
     page.keyboard.press("Enter")
@@ -99,13 +104,13 @@ def test_keys_alone_order_send_skip_and_begin_again(page, tab, address, demo_run
     expect(page.locator("#who-card-1")).to_contain_text("B · 1st")
     page.locator("#who-send").focus()
     page.keyboard.press("Enter")
-    expect(question(page)).to_contain_text("Question 2.")
+    expect_question(page, 2)
     page.locator("#who-send").focus()
     page.keyboard.press("Enter")
     expect(page.get_by_text("Tap the answer that you like best first")).to_be_visible()
     page.locator("#who-skip").focus()
     page.keyboard.press("Enter")
-    expect(question(page)).to_contain_text("Question 3.")
+    expect_question(page, 3)
     expect(page.locator("#who-standing")).to_contain_text("After 1 order")
     page.locator("#who-finish").focus()
     page.keyboard.press("Enter")
@@ -117,7 +122,7 @@ def test_keys_alone_order_send_skip_and_begin_again(page, tab, address, demo_run
     assert read.n_rankings == 1 and sorted(read.ranks.tolist()) == [0, 0, 0, 1]
     page.locator("#who-again").focus()
     page.keyboard.press("Enter")
-    expect(question(page)).to_contain_text("Question 1.")
+    expect_question(page, 1)
     expect(page.locator("#who-verdict")).to_be_hidden()
 
 
