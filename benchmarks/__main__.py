@@ -10,7 +10,7 @@ import pandas as pd
 
 NAMES = (
     *("million_rows", "mixture_of_items", "one_plackett_luce", "audit_groups", "answers"),
-    *("adapter_training", "adapter_depth", "room_load", "latent_class"),
+    *("adapter_training", "adapter_depth", "page", "room_load", "latent_class"),
 )
 
 PEERS_ELSEWHERE = ("latent_class",)

@@ -4,41 +4,25 @@ from __future__ import annotations
 
 import http.client
 import json
-import os
 import secrets
-import socket
-import subprocess
-import sys
 import tempfile
 import threading
 import time
-from pathlib import Path
 
 import numpy as np
 
-TREE = Path(__file__).resolve().parent.parent
+from benchmarks.serving import served
 
 N_PEOPLE, N_QUESTIONS = 60, 8
 
 
 def run() -> list[dict[str, object]]:
     """Return the rows of the table; every person sends the next answer as soon as one is saved."""
-    with tempfile.TemporaryDirectory(prefix="emdpo-load-") as home:
-        database_url = f"sqlite:///{home}/rooms.sqlite"
+    with tempfile.TemporaryDirectory(prefix="emdpo-load-") as folder:
+        database_url = f"sqlite:///{folder}/rooms.sqlite"
         code = _open_room(database_url)
-        port = _free_port()
-        env = {**os.environ, "EMDPO_COLLECT_URL": database_url, "EMDPO_HOME": home}
-        env |= {"PYTHONPATH": str(TREE), "GRADIO_ANALYTICS_ENABLED": "False"}
-        command = [sys.executable, "-m", "emdpo", "app", "--port", str(port)]
-        server = subprocess.Popen(  # noqa: S603 - our own command
-            command, env=env, cwd=home, stdout=subprocess.DEVNULL
-        )
-        try:
-            _wait_for(port)
+        with served(more={"EMDPO_COLLECT_URL": database_url}) as (port, _):
             joins, submits, seconds = _class(port, code)
-        finally:
-            server.terminate()
-            server.wait(30)
         n_kept = _n_kept(database_url)
     assert n_kept == len(submits) == N_PEOPLE * N_QUESTIONS
     return [_row("begin", joins, seconds), _row("save an answer", submits, seconds)]
@@ -79,23 +63,6 @@ def _n_kept(database_url: str) -> int:
         n_kept = connection.execute(select(func.count()).select_from(ANSWERS)).scalar_one()
     database.close()
     return n_kept
-
-
-def _free_port() -> int:
-    with socket.socket() as any_port:
-        any_port.bind(("127.0.0.1", 0))
-        return any_port.getsockname()[1]
-
-
-def _wait_for(port: int, patience: float = 120.0) -> None:
-    limit = time.monotonic() + patience
-    while time.monotonic() < limit:
-        try:
-            if _asked(http.client.HTTPConnection("127.0.0.1", port), "GET", "/join/")[0] == 200:
-                return
-        except OSError:
-            time.sleep(0.2)
-    raise TimeoutError("the app did not start")
 
 
 def _asked(

@@ -26,7 +26,7 @@ def build(place: Workplace, session: Session) -> None:
         numbers = gr.Button("All numbers (JSON)")
         publication = gr.Button("For publication (zip, no rankings)", elem_id="publication")
         tables = gr.Button("Tables (CSV, zip)")
-    note = gr.HTML(visible=False)
+    note = gr.HTML(visible=False, elem_id="report-note")
     buttons = (report, numbers, publication, tables)
     for button, name in zip(buttons, WRITERS, strict=True):
         write_on_press(button, partial(written, place, name), [session.run_id], note)

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import json
+import zipfile
+
 import pytest
 
 from .conftest import expect_fit
@@ -18,6 +21,13 @@ HOSTILE = (
     "$\\href{javascript:alert(1)}{x}$",
     "<script>alert(1)</script>",
 )
+
+
+def downloaded(page, button):
+    """Press a button that writes a file; return what the browser saves."""
+    with page.expect_download() as download:
+        page.click(button)
+    return download.value
 
 
 def load_demo(page):
@@ -60,10 +70,34 @@ def test_demo_fit_types_audit(page, tab, address):
     expect(page.locator(".findings")).to_contain_text("DPO")
     page.get_by_label("KL regret").check()
     expect(page.locator(".js-plotly-plot:visible").first).to_contain_text("nats")
-    expect(page.locator("#report")).to_be_enabled()
-    with page.expect_download() as download:
-        page.click("#report")
-    assert download.value.suggested_filename == "report.html"
+    assert downloaded(page, "#report").suggested_filename == "report.html"
+    bundle = downloaded(page, "#publication")
+    assert bundle.suggested_filename == "emdpo-publication.zip"
+    assert zipfile.is_zipfile(bundle.path())
+
+
+def test_a_run_leaves_for_other_tools(page, tab, address, demo_run):
+    page.goto(f"{address}?run={demo_run}")
+    tab("3 Types")
+    page.get_by_text("Take it to another tool").click()
+    second = page.locator("#export").get_by_label("Type 2")
+    page.locator("#export").get_by_label("Type 1").uncheck()
+    page.locator("#export").get_by_label("Type 3").uncheck()
+    expect(second).to_be_checked()
+    pairs = downloaded(page, "#export-file")
+    assert pairs.suggested_filename == "trl-pairs.jsonl"
+    rows = map(json.loads, pairs.path().read_text("utf-8").splitlines())
+    assert {row["type"] for row in rows} == {"type-2"}
+    page.get_by_label("LLM Comparator").check()
+    expect(page.locator("#export").get_by_label("Type 1")).to_be_checked()
+    second.uncheck()
+    page.click("#export-file")
+    expect(page.locator("#export .line-error")).to_contain_text("compares two types, got 1")
+    page.get_by_label("PrefLib").check()
+    expect(second).to_be_hidden()
+    assert downloaded(page, "#export-file").suggested_filename == "orders.soc"
+    for width in (1280, 400):
+        expect_fit(page, width)
 
 
 def test_a_tab_without_its_input_says_so_and_fits_the_demo(page, tab, address):

@@ -11,6 +11,13 @@ pytestmark = pytest.mark.browser
 sync_api = pytest.importorskip("playwright.sync_api")
 expect = sync_api.expect
 
+STANDS_STILL = """(part) => {
+    const before = window.lastPlace;
+    window.lastPlace = document.querySelector(part).getBoundingClientRect().y;
+    return window.lastPlace === before;
+}"""
+"""Whether a part is where it was when last asked for."""
+
 
 @pytest.fixture
 def run_id(place, demo_run):
@@ -24,6 +31,7 @@ def what_if(page, tab, address, run_id):
     page.goto(f"{address}?run={run_id}")
     tab("5 Audit")
     expect(page.locator("#losses table")).to_be_visible()
+    expect(page.locator(".js-plotly-plot .main-svg:visible").first).to_be_visible()
     return page
 
 
@@ -33,7 +41,8 @@ def press(page, slider, key):
 
 
 def on_screen(page, part):
-    """Return how far below the window's top a part is; figures above it may still be growing."""
+    """Return how far below the window's top a part is, once nothing above it grows any more."""
+    page.wait_for_function(STANDS_STILL, arg=part, polling=500)
     return page.locator(part).bounding_box()["y"]
 
 
