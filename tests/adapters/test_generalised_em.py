@@ -30,7 +30,7 @@ TRUTH = np.arange(N_USERS) % 2
 SETTINGS = AdapterConfig(rank=2, top_layers=None, learning_rate=3e-3, rounds=3, prompts_per_step=2)
 
 
-@pytest.fixture
+@pytest.fixture(scope="module")
 def fit(tiny_models):
     """Return a function that fits two types to twelve users of two kinds."""
 
@@ -52,6 +52,12 @@ def fit(tiny_models):
     return run
 
 
+@pytest.fixture(scope="module")
+def fitted(fit):
+    """Return the outcome of a fit as it is, to be read only."""
+    return fit()
+
+
 def leaning(n_users, certainty, wrong=0):
     """Return responsibilities (N, 2) that lean to the truth, but for the first `wrong` users."""
     kind = np.arange(n_users) % 2
@@ -59,17 +65,16 @@ def leaning(n_users, certainty, wrong=0):
     return np.where(np.eye(2)[kind] == 1, certainty, 1 - certainty)
 
 
-def test_types_are_found_and_the_likelihood_rises(fit):
-    outcome = fit()
+def test_types_are_found_and_the_likelihood_rises(fitted):
+    outcome = fitted
     found = outcome.log_resp.argmax(axis=1)
     assert adjusted_rand_score(TRUTH, found) == 1
     assert outcome.trace[-1].log_likelihood > outcome.trace[0].log_likelihood + 10
     assert [row.iteration for row in outcome.trace] == [0, 1, 2, 3]
 
 
-def test_stored_responsibilities_match_stored_scores(fit):
-    panel = text_rankings(n_users=N_USERS)
-    outcome = fit(panel)
+def test_stored_responsibilities_match_stored_scores(fitted):
+    panel, outcome = text_rankings(n_users=N_USERS), fitted
     log_lik = log_likelihoods(panel.stages, outcome.scores[:, panel.candidate])
     log_resp, log_marginal = e_step(user_totals(panel, log_lik), outcome.log_weights)
     np.testing.assert_array_equal(log_resp, outcome.log_resp)
@@ -91,7 +96,7 @@ def test_one_type_is_the_pooled_policy(fit):
 
 
 @pytest.mark.filterwarnings("ignore:`is_gradient_checkpointing` is deprecated")  # PEFT 0.21
-def test_adapters_give_the_scores_that_were_stored(fit, tiny_models, tmp_path):
+def test_adapters_give_the_scores_that_were_stored(fitted, tiny_models, tmp_path):
     """PEFT alone, from the saved folder, on a plain row: beta log( pi / pi_ref )."""
     from peft import PeftModel
     from transformers import AutoModelForCausalLM
@@ -100,8 +105,7 @@ def test_adapters_give_the_scores_that_were_stored(fit, tiny_models, tmp_path):
     from emdpo.adapters.saved import save_adapter
     from emdpo.adapters.tokens import tokenise
 
-    panel = text_rankings(n_users=N_USERS)
-    outcome = fit(panel)
+    panel, outcome = text_rankings(n_users=N_USERS), fitted
     save_adapter(outcome.adapters["type-2"], tmp_path / "type-2", "# card")
     base = load_base_model(str(tiny_models["llama"]), device="cpu")
     tokens = tokenise(panel, base, tmp_path / "tokens")
@@ -190,8 +194,8 @@ def test_few_prompts_are_passed_over_often_enough(fit):
     assert told.count(("step", "type-1")) == 12
 
 
-def test_the_same_seed_gives_the_same_bytes(fit):
-    first, second = fit(), fit()
+def test_the_same_seed_gives_the_same_bytes(fit, fitted):
+    first, second = fitted, fit()
     np.testing.assert_array_equal(first.scores, second.scores)
     for name, adapter in first.adapters.items():
         for key, tensor in adapter.tensors.items():
@@ -199,10 +203,12 @@ def test_the_same_seed_gives_the_same_bytes(fit):
 
 
 @pytest.mark.parametrize("depth", [None, 0.5])
-def test_going_on_after_a_stop_at_any_step_gives_the_same_bytes(fit, tmp_path, monkeypatch, depth):
+def test_going_on_after_a_stop_at_any_step_gives_the_same_bytes(
+    fit, fitted, tmp_path, monkeypatch, depth
+):
     monkeypatch.setattr("emdpo.adapters.store.SECONDS_BETWEEN", 0.0)
     settings = replace(SETTINGS, top_layers=depth)
-    whole = fit(adapters=settings)
+    whole = fitted if depth is None else fit(adapters=settings)
     asked = iter(range(10**6))
     stops = 0
     while True:
