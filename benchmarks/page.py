@@ -23,7 +23,7 @@ app.launch(server_name="127.0.0.1", server_port=int(sys.argv[1]))
 """
 """A page with one button and one text, to compare with."""
 
-SECONDS_UNTIL = """([press, told]) => new Promise((done) => {
+SECONDS_UNTIL = """([press, told]) => new Promise((done, fail) => {
     const shown = () => {
         const part = document.querySelector(told);
         if (!part || !part.checkVisibility()) return "";
@@ -34,7 +34,9 @@ SECONDS_UNTIL = """([press, told]) => new Promise((done) => {
     document.querySelector(press).click();
     const look = () => {
         const now = shown();
-        if (now && now !== before) done((performance.now() - began) / 1000);
+        const seconds = (performance.now() - began) / 1000;
+        if (now && now !== before) done(seconds);
+        else if (seconds > 30) fail(new Error(`${press}: nothing new in ${told}`));
         else requestAnimationFrame(look);
     };
     requestAnimationFrame(look);
@@ -63,7 +65,8 @@ ACTIONS = (
     Action("open 2 Fit", TAB.format(2), "#n-types"),
     Action("Start the fit: its state", "#start", "#run-state"),
     Action("open 3 Types", TAB.format(3), ".card", "#run-state .pill-done"),
-    Action("Which type am I? first question", "#who-begin", "#who-question"),
+    Action("open Which type am I?", "#which-type > button", "#who-begin"),
+    Action("its first question", "#who-begin", "#who-question"),
     Action("order an answer", "#who-card-0", "#who-card-0", "#who-card-0"),
     Action("open 5 Audit", TAB.format(5), ".findings"),
     Action("Download the report: that it is written", "#report", "#report-note"),
