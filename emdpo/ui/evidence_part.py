@@ -67,7 +67,6 @@ def build(place: Workplace, session: Session) -> None:
         [part.prediction, part.groups],
         **QUIET,
     )
-    return part
 
 
 def _lay_out() -> EvidencePart:

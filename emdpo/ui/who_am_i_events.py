@@ -5,9 +5,11 @@ Every event returns only what changes, by component.
 
 from __future__ import annotations
 
+import math
 import secrets
 from collections.abc import Sequence
 from dataclasses import dataclass, fields, replace
+from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
 import gradio as gr
@@ -88,8 +90,8 @@ class Interview:
     """The one that waits for an answer."""
     shown: tuple[int, ...] = ()
     """Its candidates in the order shown."""
-    tapped: tuple[int, ...] = ()
-    """Candidates tapped so far, best first."""
+    taps: tuple[tuple[float, int], ...] = ()
+    """Taps on its candidates: when, by the visitor's clock, and which; the earliest first."""
 
     @property
     def given(self) -> tuple[Answer, ...]:
@@ -97,31 +99,41 @@ class Interview:
         return tuple(answer for answer in self.answers if answer.order)
 
     @property
+    def tapped(self) -> tuple[int, ...]:
+        """The candidates tapped so far, best first; one that is tapped again is taken back."""
+        kept: list[int] = []
+        for _, one in self.taps:
+            kept.remove(one) if one in kept else kept.append(one)
+        return tuple(kept)
+
+    @property
     def placed(self) -> tuple[int, ...]:
         """The candidates that have a place: the last one has its own by itself."""
         left = tuple(one for one in self.shown if one not in self.tapped)
         return self.tapped + left if len(left) == 1 else self.tapped
 
-    def with_tap(self, place: int) -> Interview:
-        """Return the interview after a tap on the answer shown at `place`."""
+    def with_tap(self, place: int, when: float = math.inf) -> Interview:
+        """Return the interview after a tap on the answer shown at `place`.
+
+        Taps that follow each other closely may arrive in another order: `when` puts them right.
+        """
         if not 0 <= place < len(self.shown):
             return self
-        one = self.shown[place]
-        kept = tuple(other for other in self.tapped if other != one)
-        return replace(self, tapped=kept if one in self.tapped else (*kept, one))
+        taps = [*self.taps, (when, self.shown[place])]
+        return replace(self, taps=tuple(sorted(taps, key=itemgetter(0))))
 
     def with_answer(self, order: tuple[int, ...]) -> Interview:
         """Return the interview after an answer to the question, empty = skipped."""
         if self.question is None:
             return self
         answer = Answer(self.question, order, self.shown)
-        return replace(self, answers=(*self.answers, answer), question=None, shown=(), tapped=())
+        return replace(self, answers=(*self.answers, answer), question=None, shown=(), taps=())
 
     def with_question(self, question: Question) -> Interview:
         """Return the interview with another question, its candidates in random order."""
         rng = np.random.default_rng([self.seed, len(self.answers)])
         shown = tuple(int(one) for one in rng.permutation(question.candidates))
-        return replace(self, question=question, shown=shown, tapped=())
+        return replace(self, question=question, shown=shown, taps=())
 
 
 class WhoAmIEvents:
@@ -161,11 +173,11 @@ class WhoAmIEvents:
             return {part.note: note_html(one_line(error), "error")}
         return {part.begin: gr.Button(visible=False), **shown}
 
-    def tap(self, place: int, interview: Interview | None) -> Shown:
-        """Place an answer next, or take it back."""
+    def tap(self, place: int, interview: Interview | None, when: float | None = None) -> Shown:
+        """Place an answer next, or take it back; `when` is on the visitor's clock."""
         if interview is None or interview.question is None:
             return self._hint(GONE)
-        moved = interview.with_tap(place)
+        moved = interview.with_tap(place, math.inf if when is None else when)
         return {self._part.interview: moved, **self._hint(""), **self._cards(moved)}
 
     def send(self, interview: Interview | None) -> Shown:

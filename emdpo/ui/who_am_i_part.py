@@ -23,7 +23,10 @@ ONE_BY_ONE: dict[str, Any] = {
     "concurrency_id": "taps",
     "concurrency_limit": 1,
 }
-"""Of taps: none is lost however fast they follow each other, and each sees the one before."""
+"""Of taps: none is lost however fast they follow each other, and each sees those before it."""
+
+WITH_THE_TIME = "(interview) => [interview, performance.now()]"
+"""Tells when a tap was made: on a slow line the next one may arrive before it."""
 
 INTRODUCTION = (
     f"Order answers as you would like them, {FEWEST} to {MOST} times. Each question is the one "
@@ -96,12 +99,16 @@ def _lay_out() -> WhoAmIPart:
 
 
 def _connect(events: WhoAmIEvents, part: WhoAmIPart, session: Session, tabs: gr.Tabs) -> None:
+    clock = gr.Number(
+        label="Tapped at", info="Milliseconds since the page was opened.", visible=False
+    )
     session.milestone.change(events.show, session.run_id, part.parts, **QUIET)
     begins = [part.begin.click, part.again.click]
     asked = gr.on(begins, events.begin, session.run_id, part.parts, **QUIET)
     asked.then(None, js=TO_WHAT_IS_NEW, **QUIET)
     for place, card in enumerate(part.cards):
-        card.click(partial(events.tap, place), part.interview, part.parts, **ONE_BY_ONE)
+        given = [part.interview, clock]
+        card.click(partial(events.tap, place), given, part.parts, js=WITH_THE_TIME, **ONE_BY_ONE)
     for button, answer in ((part.send, events.send), (part.skip, events.skip)):
         told = button.click(answer, part.interview, part.parts, **QUIET)
         told.then(None, js=TO_WHAT_IS_NEW, **QUIET)

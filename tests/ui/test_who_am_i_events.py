@@ -103,6 +103,18 @@ def test_taps_place_answers_and_take_them_back(begun):
     assert moved.with_tap(3).with_tap(1).tapped == (c, a, d, b)
     assert moved.with_tap(2).tapped == (a,)
     assert moved.with_tap(7) == moved and moved.with_tap(-1) == moved
+    assert moved.with_tap(2).with_tap(2).tapped == (a, c)
+
+
+def test_taps_that_arrive_late_keep_the_place_of_their_time(events, part, begun):
+    """Tapped d, b, a; that on b arrives last, after one on a that was taken back and renewed."""
+    interview = begun
+    for place, when in ((3, 10.0), (0, 130.0), (0, 140.0), (0, 150.0), (1, 70.0)):
+        shown = events.tap(place, interview, when)
+        interview = shown[part.interview]
+    a, b, c, d = begun.shown
+    assert interview.tapped == (d, b, a) and interview.placed == (d, b, a, c)
+    assert labels(shown, part)[1].startswith("B · 2nd\n")
 
 
 def test_a_tap_is_told_on_its_button(events, part, begun):
@@ -159,7 +171,8 @@ def answer_all(events, part, interview, key):
     """Answer like somebody who orders by `key` until the verdict comes; return its update."""
     while True:
         ordered = sorted(interview.shown, key=key)
-        shown = events.send(replace(interview, tapped=tuple(ordered)))
+        taps = tuple((float(when), one) for when, one in enumerate(ordered))
+        shown = events.send(replace(interview, taps=taps))
         interview = shown[part.interview]
         if interview.question is None:
             return shown
