@@ -28,7 +28,7 @@ CHOICES = (
 
 ABOUT = {
     TRL: "Every ordered pair of answers with its user and the user's likeliest type: keep one type "
-    "to train its model with TRL. Lost are ties and which pairs belong together: "
+    "to train its model with TRL. Lost are ties and which pairs belong together; "
     f"{NOT_INDEPENDENT}.",
     COMPARATOR: "For every prompt the answers that the two types like best, how many people would "
     "prefer which, and who ranked both. Other types and all rules are left out.",
